@@ -46,6 +46,24 @@ TYPES = (
 """The 14 entity types: InstructIE's, in Traditional Chinese, with 自然科學 (substances, phenomena, laws, concepts) in
 the place of its 文本 (free text)."""
 
+TYPES_EN = (
+    "person",
+    "organization",
+    "location",
+    "structure",
+    "product",
+    "organism",
+    "medicine",
+    "event",
+    "transport",
+    "celestial body",
+    "time",
+    "measure",
+    "profession",
+    "science",
+)
+"""The same fourteen for topics with `lang: en`, in the same order."""
+
 THEMES = (
     "人物",
     "地理地區",
@@ -147,7 +165,7 @@ def load_topic(path: str | Path) -> Topic:
     for index, item in enumerate(row.get("sentences") or []):
         line = lines[index] if index < len(lines) else 1
         try:
-            sentences.append(_sentence(item, line))
+            sentences.append(_sentence(item, line, TYPES_EN if row.get("lang") == "en" else TYPES))
         except ManyErrors as errors:
             problems += [f"{path}:{line}: sentence {index + 1}: {p}" for p in errors.problems]
     if not problems:
@@ -225,7 +243,7 @@ def _check_head(path: Path, row: dict[str, Any], problems: list[str]) -> None:
         row["sentences"] = []
 
 
-def _sentence(item: Any, line: int) -> Sentence:
+def _sentence(item: Any, line: int, types: tuple[str, ...]) -> Sentence:
     """One sentence; raises ManyErrors with its problems."""
     if not isinstance(item, dict) or not isinstance(item.get("text"), str):
         raise ManyErrors([f"found {item!r:.60} (expected keys text, also, triples)"])
@@ -234,7 +252,7 @@ def _sentence(item: Any, line: int) -> Sentence:
     for key in ("text", "also"):
         if key in item:
             try:
-                wordings.append(_wording(item[key]))
+                wordings.append(_wording(item[key], types))
             except EtlchError as error:
                 problems.append(f"{key}: {error}")
     triples = []
@@ -250,13 +268,13 @@ def _sentence(item: Any, line: int) -> Sentence:
     return Sentence(tuple(wordings), tuple(dict.fromkeys(triples)), line)
 
 
-def _wording(marked: Any) -> Wording:
+def _wording(marked: Any, types: tuple[str, ...]) -> Wording:
     if not isinstance(marked, str) or not marked.strip():
         raise EtlchError(f"found {marked!r} (expected a sentence)")
     wording = parse_markup(marked.strip())
     for entity in wording.entities:
-        if entity.type not in TYPES:
-            raise EtlchError(f"unknown type {entity.type!r} of {entity.text!r} (expected one of {' '.join(TYPES)})")
+        if entity.type not in types:
+            raise EtlchError(f"unknown type {entity.type!r} of {entity.text!r} (expected one of {', '.join(types)})")
         if entity.text != entity.text.strip():
             raise EtlchError(f"entity {entity.text!r} begins or ends with a blank")
     if wording.text[-1] not in "。！？.!?」”\"'":
@@ -289,7 +307,7 @@ def _inconsistencies(sentences: list[Sentence]) -> Iterator[tuple[int, str]]:
     surfaces = sorted((s for s in kinds if len(s) >= _LONGEST_FIRST), key=len, reverse=True)
     if not surfaces:
         return
-    pattern = re.compile("|".join(re.escape(s) + (r"(?![A-Za-z0-9])" if s[-1].isascii() else "") for s in surfaces))
+    pattern = re.compile("|".join(map(_whole_word, surfaces)))
     for sentence in sentences:
         for wording in sentence.wordings:
             covered = bytearray(len(wording.text))
@@ -302,6 +320,13 @@ def _inconsistencies(sentences: list[Sentence]) -> Iterator[tuple[int, str]]:
                         sentence.line,
                         f"{match[0]!r} is marked elsewhere as {kinds[match[0]]} but not here: {wording.text}",
                     )
+
+
+def _whole_word(surface: str) -> str:
+    """A pattern that finds a surface, but no Latin word or number inside a longer one."""
+    before = r"(?<![A-Za-z0-9])" if surface[0].isascii() else ""
+    after = r"(?![A-Za-z0-9])" if surface[-1].isascii() else ""
+    return before + re.escape(surface) + after
 
 
 def _near(text: str, position: int) -> str:

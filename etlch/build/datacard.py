@@ -1,0 +1,131 @@
+"""The data card (data/README.md), computed from what was built."""
+
+from __future__ import annotations
+
+import statistics
+from collections import Counter
+from pathlib import Path
+
+from etlch.build.leakage import NGRAM, Leakage, sentences
+from etlch.records import Record
+from etlch.sources.knowledge import THEMES, TYPES, Topic, summary
+from etlch.tasks import Card
+
+Row = tuple[object, ...]
+
+
+def write(topics: list[Topic], records: dict[Path, list[Record]], cards: list[Card], leak: Leakage) -> str:
+    """The whole card as Markdown."""
+    etlch = {path.stem: rows for path, rows in records.items() if path.parent.name == "etlch"}
+    parts = [
+        INTRODUCTION,
+        "## Knowledge base\n",
+        _table(("", "count"), list(summary(topics).items())),
+        _table(("theme", "train topics", "test topics"), _themes(topics)),
+        "## Articles\n",
+        ARTICLES,
+        _table(("set", "articles", "characters: least", "quartile", "median", "quartile", "most", "sentences"), _lengths(etlch)),
+        "Sentence overlap, the share of an article's sentences that stand in another article of the same set too: "
+        + "; ".join(f"{name} {_overlap(rows):.0%}" for name, rows in etlch.items())
+        + ". Articles are composed, so a larger set repeats more; a larger scale adds combinations and wordings, not only facts.\n",
+        "## Gold\n",
+        _table(("entity type", *etlch), _type_counts(etlch)),
+        _table(("relation (the 25 most frequent)", *etlch), _relation_counts(etlch)),
+        _table(("JSON key (the 25 most frequent)", *etlch), _key_counts(etlch)),
+        "## Tasks\n",
+        _table(("task", "format", "question, characters (median)", "answer, characters (median)", "answer (most)"), _tasks(cards, records)),
+        "## Leakage\n",
+        f"Training against test, checked by `make data` on every build, which fails unless all are 0: shared topics {leak.topics}, "
+        f"shared sentences {leak.sentences}, the same after normalisation {leak.normalised}, shared {NGRAM}-grams of characters "
+        f"{leak.ngrams}.\n",
+        LIMITS,
+    ]
+    return "\n".join(parts)
+
+
+INTRODUCTION = """# Data card
+
+Made by `make data` from `data/knowledge/` (topics written for this project) and `tasks/*.yaml`; deterministic, checksums
+in `manifest.json`. Licence: CC-BY-4.0. Language: Traditional Chinese (Taiwan).
+
+| file | what |
+|---|---|
+| `knowledge/*.yaml` | one topic each: sentences, some with a second wording, entities marked inline, triples |
+| `etlch/train.jsonl`, `etlch/test.jsonl` | Records: article, entities with offsets, triples, and the fields the JSON task asks for |
+| `etlch/<task>_<scale>.json` | LlamaFactory alpaca rows; the set of 100 is the beginning of the set of 300, and so on |
+| `etlch/<task>_test.json` | the same for the test set |
+"""
+
+ARTICLES = """An article keeps sentences of one topic (or of two of the same theme) in reading order and takes one wording of each. Topics
+are dealt out evenly. The three tasks share the articles, as views of the same record. Train and validation together are the
+sizes of the paper; a config takes its validation rows from them with `val_size`.
+"""
+
+LIMITS = """## Limits
+
+- The texts are encyclopaedic and written in one style; scores here say little about chat, forms, tables or noisy scans.
+- Facts were written from general knowledge and not checked against sources one by one: train extraction on them, do not
+  quote them.
+- The JSON task's keys are entity types and relations that recur in the knowledge base, so that every value list is complete;
+  the paper's keys were free.
+- A relation that a sentence states but its author did not list is missing from the gold of KGE.
+- The paper's own data is not public; nothing here is taken from it except the prompts printed in it.
+"""
+
+
+def _table(head: tuple[str, ...], rows: list[Row]) -> str:
+    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    lines += ["| " + " | ".join(f"{c:,}" if isinstance(c, int) else str(c) for c in row) + " |" for row in rows]
+    return "\n".join(lines) + "\n"
+
+
+def _themes(topics: list[Topic]) -> list[Row]:
+    counts = Counter((t.theme, t.split) for t in topics)
+    return [(theme, counts[theme, "train"], counts[theme, "test"]) for theme in THEMES]
+
+
+def _lengths(sets: dict[str, list[Record]]) -> list[Row]:
+    rows = []
+    for name, records in sets.items():
+        sizes = sorted(len(r.text) for r in records)
+        quartiles = [round(q) for q in statistics.quantiles(sizes, n=4)]
+        rows.append((name, len(sizes), sizes[0], *quartiles, sizes[-1], f"{statistics.mean(len(sentences(r.text)) for r in records):.1f}"))
+    return rows
+
+
+def _overlap(records: list[Record]) -> float:
+    counts = Counter(s for r in records for s in sentences(r.text))
+    total = sum(counts.values())
+    return sum(c for c in counts.values() if c > 1) / total
+
+
+def _counts(sets: dict[str, list[Record]], labels, names) -> list[Row]:
+    counters = {name: Counter(label for r in rows for label in labels(r)) for name, rows in sets.items()}
+    return [(label, *(counters[name][label] for name in sets)) for label in names(counters)]
+
+
+def _top(counters: dict[str, Counter]) -> list[str]:
+    total = sum(counters.values(), Counter())
+    return sorted(total, key=lambda label: (-total[label], label))[:25]
+
+
+def _type_counts(sets: dict[str, list[Record]]) -> list[Row]:
+    return _counts(sets, lambda r: (e.type for e in r.entities), lambda _: TYPES)
+
+
+def _relation_counts(sets: dict[str, list[Record]]) -> list[Row]:
+    return _counts(sets, lambda r: (t.relation for t in r.triples), _top)
+
+
+def _key_counts(sets: dict[str, list[Record]]) -> list[Row]:
+    return _counts(sets, lambda r: r.fields, _top)
+
+
+def _tasks(cards: list[Card], records: dict[Path, list[Record]]) -> list[Row]:
+    rows = []
+    for card in cards:
+        test = records[card.test]
+        answers = [len(card.answer(r)) for r in test]
+        questions = [len(card.prompt(r)) for r in test]
+        rows.append((card.name, card.format.name, round(statistics.median(questions)), round(statistics.median(answers)), max(answers)))
+    return rows

@@ -1,0 +1,84 @@
+"""Does anything of a test set stand in a training set? Exact sentences, normalised sentences, shared 13-grams, topics."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from etlch.records import Record
+
+NGRAM = 13
+_END = re.compile(r"(?<=[。！？])")
+_NOISE = re.compile(r"[\W_]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Leakage:
+    """Counts over the test records; `examples` shows the first few of each kind."""
+
+    topics: int
+    sentences: int
+    normalised: int
+    ngrams: int
+    records_with_ngram: int
+    examples: tuple[str, ...]
+
+    @property
+    def clean(self) -> bool:
+        """No shared topic, sentence or normalised sentence, and no shared 13-gram."""
+        return not (self.topics or self.sentences or self.normalised or self.ngrams)
+
+
+def normalise(text: str) -> str:
+    """NFKC, lower case, nothing but letters and digits."""
+    return _NOISE.sub("", unicodedata.normalize("NFKC", text).lower())
+
+
+def sentences(text: str) -> list[str]:
+    """The sentences of an article."""
+    return [s for s in _END.split(text) if s]
+
+
+def _topics(record: Record) -> set[str]:
+    return set(record.source.removeprefix("knowledge/").split("+")) - {""}
+
+
+def _ngrams(text: str) -> set[str]:
+    return {text[i : i + NGRAM] for i in range(len(text) - NGRAM + 1)}
+
+
+def measure(train: Iterable[Record], test: Iterable[Record]) -> Leakage:
+    """Compare every test record with all training records.
+
+    13-grams are of characters in the normalised text (n-grams of 13 words are the usual measure for English; thirteen
+    Chinese characters are about eight words, so this is stricter).
+    """
+    topics: set[str] = set()
+    exact: set[str] = set()
+    grams: set[str] = set()
+    for record in train:
+        topics |= _topics(record)
+        new = set(sentences(record.text)) - exact
+        exact |= new
+        for sentence in new:
+            grams |= _ngrams(normalise(sentence))
+    loose = {normalise(sentence) for sentence in exact}
+    found: dict[str, set[str]] = {"topic": set(), "sentence": set(), "normalised sentence": set(), "13-gram": set()}
+    touched = 0
+    for record in test:
+        found["topic"] |= _topics(record) & topics
+        shared_here = False
+        for sentence in sentences(record.text):
+            plain = normalise(sentence)
+            if sentence in exact:
+                found["sentence"].add(sentence)
+            if plain in loose:
+                found["normalised sentence"].add(plain)
+            shared = _ngrams(plain) & grams
+            found["13-gram"] |= shared
+            shared_here = shared_here or bool(shared)
+        touched += shared_here
+    examples = tuple(f"{kind}: {text}" for kind, texts in found.items() for text in sorted(texts)[:5])
+    return Leakage(*(len(texts) for texts in found.values()), touched, examples)
