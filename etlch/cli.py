@@ -1,8 +1,9 @@
-"""The command line: `etlch data | knowledge | check | train | predict`."""
+"""The command line: `etlch data | knowledge | import | teach | push-data | check | train | predict`."""
 
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
@@ -21,7 +22,12 @@ The usual way, through make (each step does the ones before it when they are mis
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; returns the exit status (0 fine, 1 problems found, 2 an error with its message on stderr)."""
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    options, rest = parser.parse_known_args(arguments)
+    if rest and hasattr(options, "overrides") and all("=" in item and not item.startswith("-") for item in rest):
+        options.overrides += rest  # overrides may also follow an option
+    elif rest:
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
     try:
         return options.command(options)
     except EtlchError as error:
@@ -58,6 +64,10 @@ def _parser() -> argparse.ArgumentParser:
     knowledge.add_argument("files", nargs="*", type=Path, help="topic files (default: all of data/knowledge)")
     knowledge.set_defaults(command=_knowledge)
 
+    _add_import(commands, raw)
+    _add_teach(commands, raw)
+    _add_push_data(commands, raw)
+
     check = commands.add_parser(
         "check",
         help="read a LlamaFactory config before its run costs hours",
@@ -66,8 +76,10 @@ def _parser() -> argparse.ArgumentParser:
         "  etlch check configs/*.yaml --tokenizer models/nano",
         formatter_class=raw,
     )
-    check.add_argument("configs", nargs="+", help="YAML configs; key=value overrides apply to all of them")
-    check.add_argument("--tokenizer", metavar="NAME", help="count tokens with this tokenizer instead of the model's own")
+    check.add_argument("overrides", nargs="+", metavar="CONFIG|key=value", help="YAML configs; overrides apply to all of them")
+    check.add_argument(
+        "--tokenizer", metavar="NAME", help="count tokens with this tokenizer instead of the model's own"
+    )
     check.set_defaults(command=_check)
 
     train = commands.add_parser(
@@ -86,6 +98,114 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--force", action="store_true", help="start over even if a finished run is there")
         command.set_defaults(command=function)
     return parser
+
+
+def _add_teach(commands: argparse._SubParsersAction, raw: type[argparse.HelpFormatter]) -> None:
+    teach = commands.add_parser(
+        "teach",
+        help="let a teacher model write articles and annotate them, over an OpenAI-compatible endpoint",
+        description="Topic -> long article -> instruction -> gold JSON; article -> triples; article -> entities. The result is\n"
+        "OUT/records.jsonl, which a task card can name as `train:`. A run that was stopped, or killed, goes on where it was.\n\n"
+        "What would it take? Nothing is asked:\n"
+        "  etlch teach --model gpt-4o-mini --price-in 0.15 --price-out 0.60 --dry-run\n"
+        "Twelve articles on each topic, for at most 2 (of the currency of the prices):\n"
+        "  export OPENAI_API_KEY=...\n"
+        "  etlch teach --model gpt-4o-mini --articles 12 --price-in 0.15 --price-out 0.60 --budget-cost 2\n"
+        "Three teachers that vote, on a server of your own, on your own topics:\n"
+        "  etlch teach --base-url http://127.0.0.1:8000/v1 --model a --model b --model c --topics topics.txt --out data/mine\n\n"
+        "More in docs/teach.md.",
+        formatter_class=raw,
+    )
+    add = teach.add_argument
+    url = os.environ.get("OPENAI_BASE_URL") or "https://api.openai.com/v1"
+    add("--model", action="append", required=True, metavar="NAME", help="a teacher; several vote, the first writes")
+    add("--base-url", default=url, metavar="URL", help="the endpoint (default: $OPENAI_BASE_URL, else OpenAI)")
+    add("--key-env", default="OPENAI_API_KEY", metavar="VAR", help="environment variable with the key (OPENAI_API_KEY)")
+    add("--topics", type=Path, metavar="FILE", help="one topic a line (default: the training topics of data/knowledge)")
+    add("--articles", type=int, default=1, metavar="N", help="articles a topic (1)")
+    add("--out", type=Path, default=Path("data/teach"), metavar="DIR", help="journal and results (data/teach)")
+    add("--tasks", type=Path, default=Path("tasks"), metavar="DIR", help="the folder of kge.yaml and ner.yaml (tasks)")
+    add("--prompts", type=Path, metavar="DIR", help="your edited copies of etlch/teach/prompts/*.txt")
+    add("--length", type=int, default=800, metavar="N", help="characters of an article, about (800)")
+    add("--temperature", type=float, default=0.7, metavar="T", help="for writing (0.7); annotation has 0")
+    add("--max-tokens", type=int, default=3000, metavar="N", help="longest answer (3000)")
+    add("--request", default="{}", metavar="JSON", help="more parameters of the body; null takes one away")
+    add("--concurrency", type=int, default=8, metavar="N", help="requests at once (8)")
+    add("--retries", type=int, default=6, metavar="N", help="after 429, 5xx, time-out, dropped connection (6)")
+    add("--backoff", type=float, default=1.0, metavar="S", help="first wait; doubles, or Retry-After (1)")
+    add("--timeout", type=float, default=180.0, metavar="S", help="seconds for one answer (180)")
+    add("--budget-tokens", type=int, metavar="N", help="never take more tokens than this, all runs of OUT together")
+    add("--budget-cost", type=float, metavar="X", help="never spend more than this, all runs of OUT together")
+    for name in ("in", "out"):
+        about = f"price of a million tokens {name}: one, or one for each --model"
+        add(f"--price-{name}", type=float, action="append", default=[], metavar="X", help=about)
+    add("--seed", type=int, default=20250821, metavar="N", help="for the jitter of waits")
+    add("--dry-run", action="store_true", help="ask nothing; print the requests, tokens and cost to expect")
+    teach.set_defaults(command=_teach)
+
+
+def _add_import(commands: argparse._SubParsersAction, raw: type[argparse.HelpFormatter]) -> None:
+    importer = commands.add_parser(
+        "import",
+        help="turn your own annotated texts (BIO, BRAT, CSV, Label Studio, ...) into records",
+        description="Reads a file or folder and writes records, one JSON object a line. Prints what was read, what was repaired, and\n"
+        "what was refused as file:line, found, expected. A record with anything wrong in it is refused whole.\n\n"
+        "  etlch import train.tsv --out records.jsonl                       # the format is guessed, and said\n"
+        "  etlch import train.conll --columns 1,4 --lang en --out records.jsonl\n"
+        "  etlch import corpus/ --format brat --strict --out records.jsonl   # stop at the first problem\n"
+        "  etlch import articles.csv --text-column body --columns people,places --out records.jsonl\n"
+        "  etlch import old.tsv --encoding big5 --out records.jsonl\n"
+        "  etlch import records.jsonl --to brat --out corpus/               # and back again\n\n"
+        "All formats with an example each: etlch import --formats. More in docs/import.md.",
+        formatter_class=raw,
+    )
+    add = importer.add_argument
+    add("source", nargs="?", type=Path, metavar="SOURCE", help="the file, or the folder of a BRAT corpus")
+    add("--formats", action="store_true", help="list the formats with an example each, and stop")
+    add("--format", default="", metavar="NAME", help="the format of SOURCE (default: guessed from it)")
+    add("--out", type=Path, metavar="FILE", help="where to write; nothing is written half")
+    add(
+        "--to",
+        default="records",
+        metavar="NAME",
+        help="write this format instead of records: bio, layered-bio, brat, tokens",
+    )
+    add("--strict", action="store_true", help="stop at the first record that would be refused, and write nothing")
+    add("--encoding", default="utf-8", metavar="NAME", help="of the source, such as big5 or gb18030 (utf-8)")
+    add("--lang", default="", metavar="CODE", help="language of the records, such as en or zh-TW")
+    add(
+        "--id-prefix",
+        default="",
+        metavar="TEXT",
+        help="in front of each id (default: the file's name where it has no ids)",
+    )
+    add("--text-column", default="", metavar="NAME", help="the column or key that holds the text")
+    columns = "BIO: numbers of the token's and the tags' columns, such as 1,4; CSV, Parquet: names of the list columns"
+    add("--columns", default="", metavar="A,B,...", help=columns)
+    add("--joiner", metavar="TEXT", help="between BIO tokens (default: a blank, nothing for Chinese and Japanese)")
+    add("--layers", type=int, default=0, metavar="N", help="with --to layered-bio: at least so many tag columns")
+    add("--list-separator", default="", metavar="MARK", help="between the values in a CSV cell, such as 、 or ;")
+    add("--answer-format", default="", metavar="NAME", help="how answers or lists are read: json_fields, ...")
+    add("--offset-unit", default="", metavar="UNIT", help="of offsets: codepoint (Python) or utf16 (JavaScript)")
+    importer.set_defaults(command=_import)
+
+
+def _add_push_data(commands: argparse._SubParsersAction, raw: type[argparse.HelpFormatter]) -> None:
+    push = commands.add_parser(
+        "push-data",
+        help="publish data/ as a Hugging Face data set: to the Hub, or to a folder",
+        description="One config a task with the splits train and test, one with the gold records, and a card made from data/README.md.\n\n"
+        "  etlch push-data out/etlch-data --to-folder       # Parquet and README.md, offline\n"
+        "  hf auth login\n"
+        "  etlch push-data me/etlch-data --private          # one commit on the Hub",
+        formatter_class=raw,
+    )
+    add = push.add_argument
+    add("target", metavar="FOLDER_OR_HUB", help="owner/name on the Hub; with --to-folder a new or empty folder")
+    add("--to-folder", action="store_true", help="save to a folder instead; needs neither network nor login")
+    add("--family", default="etlch", metavar="NAME", help="which tasks: the `family:` of their cards (etlch)")
+    add("--private", action="store_true", help="create the repository as a private one")
+    push.set_defaults(command=_push_data)
 
 
 def _data(options: argparse.Namespace) -> int:
@@ -113,11 +233,53 @@ def _knowledge(options: argparse.Namespace) -> int:
     return 0
 
 
+def _teach(options: argparse.Namespace) -> int:
+    from etlch.teach.run import teach
+    from etlch.teach.settings import Settings
+
+    return teach(Settings.of(options))
+
+
+def _import(options: argparse.Namespace) -> int:
+    from etlch.sources import registry
+    from etlch.sources.base import Options
+
+    if options.formats:
+        print(registry.table())
+        return 0
+    if options.source is None or options.out is None:
+        raise EtlchError("SOURCE and --out FILE are needed (etlch import --help has examples, --formats the formats)")
+    given = {name: getattr(options, name) for name in registry.option_names()}
+    given["columns"] = tuple(column.strip() for column in options.columns.split(",") if column.strip())
+    read = registry.read(options.source, options.format, Options(**given), options.to)
+    print("\n".join(read.lines()), flush=True)
+    print("\n".join(registry.write(read, options.to, Options(**given), options.out)))
+    return 0
+
+
+def _push_data(options: argparse.Namespace) -> int:
+    from etlch.build import publish
+
+    root = Path()
+    cards = publish.family_cards(root, options.family)
+    publish.check_target(options.target, options.to_folder)
+    sets = publish.build(root, cards)
+    card = publish.card_text(root, options.family, cards, sets)
+    for config, splits in sets.items():
+        print(f"{config:<10} {', '.join(f'{split} {len(rows):,}' for split, rows in splits.items())}")
+    if options.to_folder:
+        publish.save(sets, card, Path(options.target))
+        print(f"saved in {options.target}")
+    else:
+        print(publish.push(sets, card, options.target, options.private))
+    return 0
+
+
 def _check(options: argparse.Namespace) -> int:
     from etlch import check
 
-    paths = [item for item in options.configs if "=" not in item]
-    overrides = [item for item in options.configs if "=" in item]
+    paths = [item for item in options.overrides if "=" not in item]
+    overrides = [item for item in options.overrides if "=" in item]
     failed = False
     for path in paths:
         found = check.check(path, overrides, options.tokenizer)

@@ -6,6 +6,7 @@ fragments joined by one blank, as in BRAT standoff.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from collections.abc import Iterable, Iterator
@@ -169,15 +170,16 @@ def dump_json(value: Any, indent: int | None = None) -> str:
 def write_text(path: str | Path, text: str) -> None:
     """Write a file whole or not at all: to a temporary file beside it, then rename."""
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         temporary.write_bytes(text.encode("utf-8"))
         temporary.replace(path)
     except OSError as error:
         raise EtlchError(f"{path}: cannot be written ({error.strerror or error})") from None
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
 
 
 def _string(row: dict[str, Any], key: str, default: str | None = None) -> str:

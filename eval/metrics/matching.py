@@ -1,0 +1,104 @@
+"""Counting matches: items as multisets, and precision, recall and F1 from the counts.
+
+Formulas: an item that stands `a` times in the answer and `g` times in the gold counts min(a, g) true positives;
+precision = tp / predicted, recall = tp / gold, F1 = 2 tp / (predicted + gold). Micro: from counts summed over the
+samples. Macro: the mean of the samples' own values.
+
+Rules, the same for every system: a sample whose answer names nothing although there is gold scores 0; empty gold met by
+an answer that names something scores 0; empty gold met by a readable answer that names nothing scores 1; an unreadable
+answer, or none, scores 0 even when the gold is empty. In the micro average samples weigh by their items, so one without
+gold and without answered items has no weight.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections import Counter
+from collections.abc import Hashable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+_CACHED_LENGTH = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """Matched, answered and gold items: one float64 value a sample each."""
+
+    tp: np.ndarray
+    predicted: np.ndarray
+    gold: np.ndarray
+
+
+def normalise(text: str) -> str:
+    """NFKC, case folded, each run of white space one blank, none at the ends."""
+    return _normalise_cached(text) if len(text) <= _CACHED_LENGTH else _normalise(text)
+
+
+def _normalise(text: str) -> str:
+    return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
+
+
+_normalise_cached = lru_cache(maxsize=65_536)(_normalise)
+
+
+def multiset_counts(gold: Sequence[Iterable[Hashable]], answers: Sequence[Iterable[Hashable]]) -> Counts:
+    """Counts of each sample's answered items against its gold items."""
+    rows = np.zeros((3, len(gold)))
+    for n, (wanted, found) in enumerate(zip(gold, answers, strict=True)):
+        wanted, found = Counter(wanted), Counter(found)
+        rows[:, n] = (wanted & found).total(), found.total(), wanted.total()
+    return Counts(*rows)
+
+
+def counts_by_label(
+    gold: Sequence[Iterable[tuple[str, Hashable]]], answers: Sequence[Iterable[tuple[str, Hashable]]]
+) -> dict[str, tuple[int, int, int]]:
+    """For each label of (label, item) pairs, summed over the samples: matched, answered, gold."""
+    tp: Counter[str] = Counter()
+    predicted: Counter[str] = Counter()
+    wanted: Counter[str] = Counter()
+    for g, a in zip(gold, answers, strict=True):
+        g, a = Counter(g), Counter(a)
+        for total, items in ((tp, g & a), (predicted, a), (wanted, g)):
+            for (label, _), count in items.items():
+                total[label] += count
+    return {label: (tp[label], predicted[label], wanted[label]) for label in sorted({*predicted, *wanted})}
+
+
+def sample_scores(counts: Counts, readable: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Precision, recall and F1 of each sample. `readable` (all True when left out): could the answer be read?"""
+    silent = counts.predicted + counts.gold == 0
+    right = silent if readable is None else silent & np.asarray(readable, dtype=bool)
+    return (
+        np.where(silent, right, _ratio(counts.tp, counts.predicted)),
+        np.where(silent, right, _ratio(counts.tp, counts.gold)),
+        np.where(silent, right, _ratio(2 * counts.tp, counts.predicted + counts.gold)),
+    )
+
+
+def micro(counts: Counts) -> tuple[float, float, float]:
+    """Precision, recall and F1 from the summed counts; 0 where there is nothing to divide by."""
+    tp, predicted, gold = (float(np.sum(part)) for part in (counts.tp, counts.predicted, counts.gold))
+    return micro_of(tp, predicted, gold)
+
+
+def micro_of(tp: float, predicted: float, gold: float) -> tuple[float, float, float]:
+    """Precision, recall and F1 of three sums; 0 where there is nothing to divide by."""
+    return (
+        tp / predicted if predicted else 0.0,
+        tp / gold if gold else 0.0,
+        2 * tp / (predicted + gold) if predicted + gold else 0.0,
+    )
+
+
+def macro(counts: Counts, readable: np.ndarray | None = None) -> tuple[float, float, float]:
+    """The means of the samples' precision, recall and F1."""
+    precision, recall, f1 = (float(np.mean(part)) for part in sample_scores(counts, readable))
+    return precision, recall, f1
+
+
+def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    return np.divide(part, whole, out=np.zeros_like(part), where=whole > 0)

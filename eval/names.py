@@ -1,0 +1,96 @@
+"""Names and order of systems, tasks and metrics, the same in every table, figure and page."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import pandas as pd
+
+BINARY = ("json_parse_ok", "json_fence_ok", "json_repair_ok", "schema_ok", "answered", "readable")
+"""Metrics that are 0 or 1 a sample; shown as a share."""
+
+PARTS = ("entity", "triple", "field")
+"""Parts of a record with counts `<part>_tp`, `<part>_pred`, `<part>_gold` and a per-sample `<part>_f1`."""
+
+TITLES = {
+    "rouge1": "ROUGE-1 (F1)",
+    "rouge2": "ROUGE-2 (F1)",
+    "rougeL": "ROUGE-L (F1)",
+    "cosine": "Cosine similarity",
+    "json_parse_ok": "Valid JSON",
+    "json_fence_ok": "Valid JSON, code fence removed",
+    "json_repair_ok": "Valid JSON after repair",
+    "schema_ok": "Schema followed",
+    "answered": "Answered",
+    "readable": "Readable",
+    "entity_f1": "Entity F1",
+    "entity_precision": "Entity precision",
+    "entity_recall": "Entity recall",
+    "entity_f1_normalised": "Entity F1, normalised",
+    "entity_f1_partial": "Entity F1, partial",
+    "triple_f1": "Triple F1",
+    "triple_precision": "Triple precision",
+    "triple_recall": "Triple recall",
+    "triple_f1_normalised": "Triple F1, normalised",
+    "field_f1": "Field F1",
+    "field_precision": "Field precision",
+    "field_recall": "Field recall",
+    "field_f1_normalised": "Field F1, normalised",
+    "entity_f1_macro": "Entity F1, mean of samples",
+    "triple_f1_macro": "Triple F1, mean of samples",
+    "field_f1_macro": "Field F1, mean of samples",
+    "faithfulness": "Faithfulness",
+    "faithfulness_macro": "Faithfulness, mean of samples",
+}
+"""Metric -> heading. `<part>_f1` is the micro F1 from summed counts, `<part>_f1_macro` the mean of the samples' F1."""
+
+_ORDER = {name: number for number, name in enumerate(TITLES)}
+_FLOORS = ("skeleton", "dictionary")
+_TASKS = ("json", "kge", "ner")
+
+
+def title(metric: str) -> str:
+    """The heading of a metric; an unknown metric keeps its name."""
+    return TITLES.get(metric, metric)
+
+
+def order_metrics(metrics: Iterable[str]) -> list[str]:
+    """Metrics in the order of TITLES, unknown ones after them by name."""
+    return sorted(set(metrics), key=lambda name: (_ORDER.get(name, len(_ORDER)), name))
+
+
+def order_tasks(tasks: Iterable[str]) -> list[str]:
+    """Tasks in the paper's order (JSON, KGE, NER), others after them by name."""
+    return sorted(set(tasks), key=lambda name: (_TASKS.index(name) if name in _TASKS else len(_TASKS), name))
+
+
+def task_title(task: str) -> str:
+    """How a task is named in figures and tables: the paper's capitals for its three tasks."""
+    return task.upper() if task in _TASKS else task
+
+
+def systems_of(tidy: pd.DataFrame) -> pd.DataFrame:
+    """One row a system (columns system, base_model, scale): floors, then untuned systems, then tuned ones by scale."""
+    table = tidy[["system", "base_model", "scale"]].drop_duplicates("system")
+    table = table.assign(
+        system=table["system"].astype(str),
+        base_model=table["base_model"].astype(object).where(table["base_model"].notna(), "").astype(str),
+        scale=table["scale"].fillna(0).astype(int),
+    )
+    keys = [
+        (
+            _FLOORS.index(row.system) if row.system in _FLOORS else len(_FLOORS),
+            row.scale > 0,
+            row.base_model,
+            row.scale,
+            row.system,
+        )
+        for row in table.itertuples()
+    ]
+    order = sorted(range(len(keys)), key=keys.__getitem__)
+    return table.iloc[order].reset_index(drop=True)
+
+
+def is_floor(system: str) -> bool:
+    """Whether a system is one of the floors: an answer that needs no model."""
+    return system in _FLOORS

@@ -1,0 +1,319 @@
+"""The report says what the tables say, stays small, is the same bytes each time, and lets no answer inject anything."""
+
+import base64
+import json
+import re
+import warnings
+import zlib
+from html.parser import HTMLParser
+
+import numpy as np
+import pandas as pd
+import pytest
+import synthetic
+
+from etlch.errors import EtlchError
+from etlch.tasks import load_cards
+from eval import report, verdict
+
+PAYLOAD = "</script><script>window.hacked=1</script><img src=x onerror=alert(1)>@@script@@"
+
+
+@pytest.fixture(autouse=True)
+def no_warnings():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        yield
+
+
+def write(out, tidy, **more):
+    more = {"summary": None, "samples": synthetic.answers(tidy), "cards": load_cards("tasks")} | more
+    return report.write_report(tidy, more.pop("summary"), more.pop("samples"), out, **more)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    out = tmp_path_factory.mktemp("report")
+    tidy = synthetic.tidy_table(40)
+    samples = synthetic.answers(tidy, payload=PAYLOAD)
+    summary = synthetic.summary_table(tidy)
+    write(out, tidy, summary=summary, samples=samples, experiment=f"demo {PAYLOAD}")
+    return out, tidy
+
+
+class Page(HTMLParser):
+    """Scripts, tags and tables of a page, as a browser would see them."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.tags, self.scripts, self.cells, self.inside = [], [], [], None
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        if tag == "script":
+            self.scripts.append([dict(attrs), ""])
+        self.inside = tag
+
+    def handle_data(self, data):
+        if self.inside == "script":
+            self.scripts[-1][1] += data
+        else:
+            self.cells.append(data)
+
+    def handle_endtag(self, tag):
+        self.inside = None
+
+
+def packed(text):
+    """task -> the decoded data of the sample browser."""
+    found = re.findall(r'<script type="application/x-answers" data-task="(\w+)">([A-Za-z0-9+/=]*)</script>', text)
+    return {task: json.loads(zlib.decompress(base64.b64decode(blob))) for task, blob in found}
+
+
+def test_all_files_are_written(made):
+    out, _ = made
+    names = {str(path.relative_to(out)) for path in out.rglob("*") if path.is_file()}
+    assert {"index.html", "report.md", "figures/overview.svg", "figures/figure8_win_rates.png"} <= names
+    for name in ("systems", "comparisons", "win_rates", "enough_data", "published"):
+        assert f"tables/{name}.csv" in names
+    for name in ("scores_json", "scores_kge", "scores_ner", "win_rates", "enough_data"):
+        assert f"tables/{name}.tex" in names
+
+
+def test_the_page_needs_nothing_from_outside(made):
+    text = (made[0] / "index.html").read_text(encoding="utf-8")
+    for tag, attributes in Page(text).tags:
+        for name, value in attributes.items():
+            if name in ("src", "href", "xlink:href", "action", "data"):
+                assert (value or "").startswith("#"), (tag, name, value)
+    assert "@import" not in text and not re.search(r"url\((?!#)", text)
+
+
+def test_answers_and_names_cannot_inject_anything(made):
+    text = (made[0] / "index.html").read_text(encoding="utf-8")
+    page = Page(text)
+    assert len(page.scripts) == 3 + 1
+    assert [attributes.get("type") for attributes, _ in page.scripts] == ["application/x-answers"] * 3 + [None]
+    assert not any("onerror" in attributes for _, attributes in page.tags)
+    assert "img" not in {tag for tag, _ in page.tags}
+    assert "window.hacked" not in page.scripts[-1][1]
+    # a placeholder of the template in a name stays text: the script stands in the page once
+    assert text.count("DecompressionStream") == 1
+    policy = next(a["content"] for tag, a in page.tags if tag == "meta" and a.get("http-equiv"))
+    assert "default-src 'none'" in policy and "'sha256-" in policy
+
+
+def test_the_scripts_hash_in_the_policy_is_right(made):
+    import hashlib
+
+    text = (made[0] / "index.html").read_text(encoding="utf-8")
+    digest = base64.b64encode(hashlib.sha256(Page(text).scripts[-1][1].encode()).digest()).decode()
+    assert f"'sha256-{digest}'" in text
+
+
+def test_the_browsers_data_are_the_answers(made):
+    out, tidy = made
+    data = packed((out / "index.html").read_text(encoding="utf-8"))
+    assert list(data) == ["json", "kge", "ner"]
+    expected = {(r["task"], r["sample"], r["system"]): r for r in synthetic.answers(tidy, payload=PAYLOAD)}
+    seen = 0
+    for task, content in data.items():
+        assert len(content["samples"]) == 40
+        for sample, question, text, gold, items, answers in content["samples"]:
+            for system, answer in zip(content["systems"], answers, strict=True):
+                row = expected[task, sample, system]
+                assert (text, gold, items) == (row["source_text"], row["gold_answer"], row["gold"])
+                assert answer[0] == row["answer"] and answer[1] == row["parsed"]
+                assert text not in content["questions"][question]
+                seen += 1
+    assert seen == len(expected)
+
+
+def test_unreadable_answers_stand_in_every_scores_table(made):
+    out, tidy = made
+    text = (out / "report.md").read_text(encoding="utf-8")
+    assert text.count("| No answer | Unreadable |") == 3
+    count = tidy[(tidy["metric"] == "readable") & (tidy["task"] == "kge") & (tidy["system"] == "nano_100")]
+    unreadable = int((count["value"] == 0).sum())
+    row = next(line for line in text.split("### KGE")[1].splitlines() if line.startswith("| nano\\_100 "))
+    assert [cell.strip() for cell in row.split("|")][3:6] == ["40", "0", str(unreadable)]
+
+
+def test_the_same_input_gives_the_same_bytes(made, tmp_path):
+    out, tidy = made
+    shuffled = tidy.sample(frac=1, random_state=2)
+    summary = synthetic.summary_table(tidy)
+    samples = synthetic.answers(tidy, payload=PAYLOAD)
+    write(tmp_path, shuffled, summary=summary, samples=samples, experiment=f"demo {PAYLOAD}")
+    for path in sorted(out.rglob("*")):
+        if path.is_file():
+            assert (tmp_path / path.relative_to(out)).read_bytes() == path.read_bytes(), path.name
+
+
+def test_csv_tables_keep_every_comparison(made):
+    table = pd.read_csv(made[0] / "tables" / "comparisons.csv")
+    assert table.groupby(["task", "metric"]).size().eq(28).all()
+
+
+def test_latex_tables_are_balanced_and_escaped(made):
+    for path in (made[0] / "tables").glob("*.tex"):
+        text = path.read_text(encoding="utf-8")
+        body = re.sub(r"\\[{}_%&#$]", "", text)
+        assert body.count("{") == body.count("}")
+        assert r"\toprule" in text and "nano_1000" not in text
+        columns = re.search(r"\\begin\{tabular\}\{(\w+)\}", text)[1]
+        rows = [line for line in body.splitlines() if line.endswith(r"\\")]
+        assert rows and all(row.count(" & ") == len(columns) - 1 for row in rows), path.name
+
+
+def test_published_values_stand_beside_measured_ones(made):
+    text = (made[0] / "index.html").read_text(encoding="utf-8")
+    section = text[text.index("id=published") :]
+    assert "ETLCH-300" in section and "another base model" in section
+    assert "89.0" in section
+
+
+# -- verdict ------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def findings():
+    return verdict.find(synthetic.tidy_table(120))
+
+
+def test_the_verdict_names_the_best_system_how_sure_and_how_much_data(findings):
+    parts = dict(verdict.verdict(findings))
+    assert any("best Field F1" in line for line in parts["In short"])
+    text = "\n".join(parts["KGE"])
+    assert re.search(r"Best: nano_(500|1000), Triple F1 \d+\.\d% \(\d+\.\d to \d+\.\d\) on 120 samples\.", text)
+    assert re.search(r"Ahead of nano_untuned \(before tuning\): \+\d+\.\d points \(\+\d+\.\d to \+\d+\.\d\), p", text)
+    assert re.search(r"Not decided against nano_\d+ \(next best\).*about [\d,]+ samples would settle it", text)
+    assert "Enough training samples for nano" in text
+
+
+def test_compare_prints_a_verdict_for_two_systems():
+    text = verdict.compare(synthetic.tidy_table(80), "nano_1000", "nano_untuned")
+    assert "JSON: nano_1000 is better" in text and "Holm over" in text
+    assert text == verdict.compare(synthetic.tidy_table(80), "nano_1000", "nano_untuned")
+    swapped = verdict.compare(synthetic.tidy_table(80), "nano_untuned", "nano_1000")
+    assert "JSON: nano_1000 is better" in swapped
+
+
+def test_compare_refuses_unknown_systems_and_itself():
+    tidy = synthetic.tidy_table(3)
+    with pytest.raises(EtlchError, match=r"no system 'gpt'.*nano_100"):
+        report.compare(tidy, "gpt", "nano_100")
+    with pytest.raises(EtlchError, match="two different systems"):
+        report.compare(tidy, "nano_100", "nano_100")
+    with pytest.raises(EtlchError, match="no scores"):
+        report.compare(tidy.iloc[:0], "a", "b")
+
+
+def test_compare_says_where_a_system_lacks_a_task():
+    tidy = synthetic.tidy_table(10)
+    tidy = tidy[~((tidy["system"] == "nano_100") & (tidy["task"] == "kge"))]
+    text = report.compare(tidy, "nano_1000", "nano_100")
+    assert "nano_100: no answers for this task" in text and "KGE: nothing to compare." in text
+
+
+# -- odd input ----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def without_figures(monkeypatch):
+    """Figures take most of the time and have tests of their own."""
+    monkeypatch.setattr(report, "write_figures", lambda *args, **more: ([], ""))
+
+
+def test_no_scores_are_one_clear_error(without_figures, tmp_path):
+    with pytest.raises(EtlchError, match="no scores"):
+        write(tmp_path, synthetic.tidy_table(2).iloc[:0], samples=[])
+
+
+def test_duplicate_run_names_are_one_clear_error(without_figures, tmp_path):
+    tidy = synthetic.tidy_table(2)
+    with pytest.raises(EtlchError, match="two runs under one name"):
+        write(tmp_path, pd.concat([tidy, tidy]), samples=[])
+
+
+@pytest.mark.parametrize("value", [0.0, 1.0, np.nan])
+def test_all_equal_or_missing_scores_give_a_report(without_figures, tmp_path, value):
+    tidy = synthetic.tidy_table(5)
+    tidy["value"] = value
+    text = write(tmp_path, tidy, samples=[]).read_text(encoding="utf-8")
+    said = {0.0: "No system gets anything right", 1.0: "Not decided", np.nan: "No scores."}[value]
+    assert said in text
+
+
+def test_one_sample_gives_a_report_without_intervals(without_figures, tmp_path):
+    text = write(tmp_path, synthetic.tidy_table(1)).read_text(encoding="utf-8")
+    assert "one sample: no interval, no test" in text
+
+
+def test_one_system_gives_a_report(without_figures, tmp_path):
+    text = write(tmp_path, synthetic.tidy_table(5, synthetic.SYSTEMS[6:7])).read_text(encoding="utf-8")
+    assert "Only one system: nothing to compare." in text
+
+
+def test_different_test_sets_and_a_missing_task_are_said_on_top(without_figures, tmp_path):
+    tidy = synthetic.tidy_table(8)
+    tidy = tidy[~((tidy["system"] == "nano_100") & (tidy["task"] == "kge"))]
+    tidy = tidy[~((tidy["system"] == "nano_300") & (tidy["sample"] == "json-0003"))]
+    text = write(tmp_path, tidy, samples=[]).read_text(encoding="utf-8")
+    top = text[: text.index("id=scores")]
+    assert "nano_100 has no answers for KGE" in top
+    assert "7 common samples of 7 and 8" in top or "7 common samples of 8 and 7" in top
+
+
+def test_names_that_are_markup_stay_text(without_figures, tmp_path):
+    systems = (("a|b_{x}<i>&", "base<b>", 100, 0.5), ("plain", "", 0, 0.2))
+    tidy = synthetic.tidy_table(6, systems)
+    path = write(tmp_path, tidy)
+    assert "<i>" not in path.read_text(encoding="utf-8")
+    assert r"a\|b\_{x}\<i\>&" in (tmp_path / "report.md").read_text(encoding="utf-8")
+    assert r"a|b\_\{x\}$<$i$>$\&" in (tmp_path / "tables" / "scores_json.tex").read_text(encoding="utf-8")
+
+
+def test_huge_broken_and_foreign_answers_are_cut_and_said(without_figures, tmp_path):
+    tidy = synthetic.tidy_table(4)
+    odd = ["x" * 1_000_000, "\x00" * 50, "مرحبا", "[" * 5000, "\u202eevil"]
+    samples = [row | {"answer": odd[i % len(odd)]} for i, row in enumerate(synthetic.answers(tidy))]
+    text = write(tmp_path, tidy, samples=samples).read_text(encoding="utf-8")
+    assert len(text) < 3_000_000
+    answers = [a[0] for content in packed(text).values() for sample in content["samples"] for a in sample[5]]
+    assert any(answer.endswith("994,000 more characters cut]") for answer in answers)
+    assert "مرحبا" in answers and "\x00" * 50 in answers
+
+
+def test_ten_thousand_answers_stay_under_15_mb(without_figures, tmp_path):
+    rng = np.random.default_rng(0)
+    tidy = synthetic.tidy_table(417)
+    letters = np.array([chr(c) for c in range(0x4E00, 0x4E00 + 3000)])
+
+    def samples():
+        for row in synthetic.answers(tidy, chars=1200):
+            # characters drawn evenly from 3,000: no real text packs this badly
+            yield row | {"answer": "".join(rng.choice(letters, 700))}
+
+    path = write(tmp_path, tidy, samples=samples())
+    assert len(list(synthetic.answers(tidy))) == 10_008
+    assert path.stat().st_size < 15_000_000
+    kept = sum(len(content["samples"]) * 8 for content in packed(path.read_text(encoding="utf-8")).values())
+    assert kept == 10_008
+
+
+def test_more_answers_than_fit_are_thinned_evenly_and_said(without_figures, tmp_path, monkeypatch):
+    from eval import samples
+
+    monkeypatch.setattr(samples, "MOST_ANSWERS", 100)
+    tidy = synthetic.tidy_table(20)
+    text = write(tmp_path, tidy).read_text(encoding="utf-8")
+    assert "evenly spread over the test set" in text
+    assert [len(content["samples"]) for content in packed(text).values()] == [4, 4, 4]
+
+
+def test_a_folder_that_cannot_be_written_is_one_clear_error(tmp_path):
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(EtlchError, match="cannot be written"):
+        write(tmp_path / "file", synthetic.tidy_table(3))

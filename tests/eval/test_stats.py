@@ -1,0 +1,340 @@
+"""Statistics agree with scipy and statsmodels, with hand-worked cases, and say what they could not compute."""
+
+import time
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+import synthetic
+from scipy import stats as scipy_stats
+from statsmodels.stats import contingency_tables, power, proportion
+from statsmodels.stats.multitest import multipletests
+
+from etlch.errors import EtlchError
+from eval import stats
+
+
+def tidy(task="json", base="nano", scales=None, **columns):
+    """Columns `system__metric` of per-sample values -> a tidy table."""
+    rows = []
+    for name, values in columns.items():
+        system, metric = name.split("__")
+        for number, value in enumerate(values):
+            if value is not None:
+                scale = (scales or {}).get(system, 0)
+                rows.append((system, base, scale, task, f"s{number:03d}", metric, value))
+    return pd.DataFrame(rows, columns=["system", "base_model", "scale", "task", "sample", "metric", "value"])
+
+
+@pytest.fixture(scope="module")
+def pair():
+    rng = np.random.default_rng(5)
+    a = rng.beta(4, 2, 60)
+    return a, np.clip(a - rng.gamma(1, 0.05, 60) + 0.03, 0, 1)
+
+
+def one_row(table, **where):
+    for column, value in where.items():
+        table = table[table[column] == value]
+    assert len(table) == 1
+    return table.iloc[0]
+
+
+def test_interval_of_a_mean_difference_is_scipys_bca_bootstrap(pair):
+    a, b = pair
+    row = stats.comparisons(tidy(a__rougeL=a, b__rougeL=b), pairs=[("a", "b")], seed=3).iloc[0]
+    expected = scipy_stats.bootstrap(
+        (a, b),
+        lambda x, y, axis: np.mean(x - y, axis=axis),
+        paired=True,
+        vectorized=True,
+        method="BCa",
+        n_resamples=stats.RESAMPLES,
+        rng=np.random.default_rng(3),
+    ).confidence_interval
+    assert row["difference"] == pytest.approx((a - b).mean())
+    assert (row["low"], row["high"]) == pytest.approx((expected.low, expected.high), abs=1e-9)
+
+
+def test_interval_of_a_micro_f1_difference_is_scipys_bca_bootstrap():
+    rng = np.random.default_rng(8)
+    gold = rng.integers(1, 9, 50)
+    tp = [rng.binomial(gold, p) for p in (0.8, 0.6)]
+    answered = [t + rng.poisson(1, 50) for t in tp]
+
+    def difference(ta, pa, tb, pb, g, axis):
+        sums = [x.sum(axis=axis) for x in (ta, pa, tb, pb, g)]
+        return 2 * sums[0] / (sums[1] + sums[4]) - 2 * sums[2] / (sums[3] + sums[4])
+
+    columns = {}
+    for name, t, p in zip("ab", tp, answered, strict=True):
+        columns |= {f"{name}__entity_tp": t, f"{name}__entity_pred": p, f"{name}__entity_gold": gold}
+        columns[f"{name}__entity_f1"] = 2 * t / (p + gold)
+    table = stats.comparisons(tidy("ner", **columns), pairs=[("a", "b")], seed=1)
+    row = one_row(table, metric="entity_f1")
+    expected = scipy_stats.bootstrap(
+        (tp[0], answered[0], tp[1], answered[1], gold),
+        difference,
+        paired=True,
+        vectorized=True,
+        method="BCa",
+        n_resamples=stats.RESAMPLES,
+        rng=np.random.default_rng(1),
+    )
+    interval = expected.confidence_interval
+    assert (row["low"], row["high"]) == pytest.approx((interval.low, interval.high), abs=1e-9)
+    macro = one_row(table, metric="entity_f1_macro")
+    assert macro["difference"] == pytest.approx(np.mean(columns["a__entity_f1"] - columns["b__entity_f1"]))
+
+
+def test_permutation_test_of_few_samples_is_scipys_exact_one():
+    rng = np.random.default_rng(2)
+    a, b = rng.normal(0.3, 1, 11), rng.normal(0, 1, 11)
+    row = stats.comparisons(tidy(a__rougeL=a, b__rougeL=b), pairs=[("a", "b")]).iloc[0]
+    expected = scipy_stats.permutation_test(
+        (a, b), lambda x, y: np.mean(x) - np.mean(y), permutation_type="samples", n_resamples=np.inf
+    )
+    assert row["p_permutation"] == pytest.approx(expected.pvalue)
+
+
+def test_permutation_test_of_many_samples_is_near_the_paired_t_test(pair):
+    a, b = pair[0], pair[0] - np.random.default_rng(1).normal(0.02, 0.08, 60)
+    row = stats.comparisons(tidy(a__rougeL=a, b__rougeL=b), pairs=[("a", "b")]).iloc[0]
+    assert row["p_permutation"] == pytest.approx(scipy_stats.ttest_rel(a, b).pvalue, abs=0.02)
+
+
+def test_wilcoxon_is_scipys_and_leaves_zeros_out(pair):
+    a, b = np.round(pair[0], 1), np.round(pair[1], 1)
+    assert (a == b).any()
+    row = stats.comparisons(tidy(a__rougeL=a, b__rougeL=b), pairs=[("a", "b")]).iloc[0]
+    kept = np.round(a - b, 12)
+    expected = scipy_stats.wilcoxon(kept[kept != 0], method="asymptotic").pvalue
+    assert row["p_wilcoxon"] == pytest.approx(expected, rel=1e-9)
+
+
+def test_effect_sizes_of_a_case_worked_by_hand():
+    # differences 3, -1, 2, 0 have ranks 3, 1, 2: (3 + 2 - 1) / 6
+    # a is larger in 4 + 0 + 4 + 1 = 9 of 16 pairs and smaller in 0 + 3 + 0 + 1 = 4
+    a, b = [4, 1, 5, 2], [1, 2, 3, 2]
+    row = stats.comparisons(tidy(a__rougeL=a, b__rougeL=b), pairs=[("a", "b")]).iloc[0]
+    assert row["rank_biserial"] == pytest.approx(4 / 6)
+    assert row["cliffs_delta"] == pytest.approx(5 / 16)
+
+
+def test_binary_tests_are_those_of_statsmodels_and_scipy():
+    rng = np.random.default_rng(4)
+    a, b = (rng.random(80) < 0.8).astype(float), (rng.random(80) < 0.6).astype(float)
+    row = stats.comparisons(tidy(a__json_parse_ok=a, b__json_parse_ok=b), pairs=[("a", "b")]).iloc[0]
+    table = [[int(((a == i) & (b == j)).sum()) for j in (1, 0)] for i in (1, 0)]
+    assert row["p_mcnemar"] == pytest.approx(contingency_tables.mcnemar(table, exact=True).pvalue)
+    assert row["p_z"] == pytest.approx(proportion.proportions_ztest([a.sum(), b.sum()], [80, 80])[1])
+    counts = [[a.sum(), 80 - a.sum()], [b.sum(), 80 - b.sum()]]
+    assert row["p_fisher"] == pytest.approx(scipy_stats.fisher_exact(counts)[1])
+    assert row["p"] == row["p_mcnemar"]
+
+
+def test_fishers_lady_tasting_tea():
+    assert stats.fisher_exact(3, 4, 1, 4, "larger") == pytest.approx(17 / 70)
+
+
+def test_mcnemar_by_hand():
+    # 1 against 5 discordant: 2 * (C(6,0) + C(6,1)) / 64
+    assert stats.mcnemar_exact(1, 5) == pytest.approx(14 / 64)
+    assert stats.mcnemar_exact(0, 0) == 1.0
+
+
+def test_proportions_without_variance_are_no_evidence():
+    assert stats.two_proportion_z(30, 30, 30, 30) == 1.0
+    assert stats.two_proportion_z(0, 30, 0, 30) == 1.0
+
+
+def test_holm_is_that_of_statsmodels_and_skips_what_was_not_tested():
+    p = np.array([0.01, 0.04, 0.03, 0.005, 0.2])
+    assert stats.holm(p) == pytest.approx(multipletests(p, method="holm")[1])
+    adjusted = stats.holm([0.02, np.nan, 0.04])
+    assert adjusted[[0, 2]] == pytest.approx([0.04, 0.04])
+    assert np.isnan(adjusted[1])
+    assert stats.holm([]).size == 0
+
+
+def test_family_is_named_and_corrected_over_all_pairs():
+    table = stats.comparisons(synthetic.tidy_table(40))
+    part = table[table["family"] == "json, rougeL"]
+    assert set(part["family_size"]) == {28}
+    assert part["p_holm"].to_numpy() == pytest.approx(multipletests(part["p"], method="holm")[1])
+    assert set(table["family"]) == {f"{t}, {m}" for t, m in zip(table["task"], table["metric"], strict=True)}
+
+
+def test_samples_needed_is_statsmodels_power_analysis():
+    wanted = power.normal_sample_size_one_tail(0.03, 0.8, 0.025, std_null=0.2)
+    assert stats.samples_needed(0.03, 0.2, alpha=0.05, power=0.8) == np.ceil(wanted)
+    assert stats.samples_needed(0.0, 0.2) == float("inf")
+
+
+def test_samples_needed_are_given_for_undecided_comparisons_only():
+    table = stats.comparisons(synthetic.tidy_table(60))
+    undecided = table["verdict"] == "undecided"
+    moved = table["difference"].abs() > 1e-12
+    assert table.loc[~undecided, "samples_needed"].isna().all()
+    needed = table.loc[undecided & moved, "samples_needed"]
+    assert len(needed) and (needed > 60).all()
+
+
+def test_intervals_cover_the_truth_about_as_often_as_they_say():
+    rng = np.random.default_rng(0)
+    hits = 0
+    for trial in range(200):
+        scores = rng.beta(2, 5, 40)
+        row = stats.intervals(tidy(a__rougeL=scores), resamples=999, seed=trial).iloc[0]
+        hits += row["low"] <= 2 / 7 <= row["high"]
+    assert 0.90 <= hits / 200 <= 0.985
+
+
+def test_pooled_scores_are_those_of_the_summary():
+    table = synthetic.tidy_table(50)
+    summary = synthetic.summary_table(table).set_index(["system", "task"])
+    for row in stats.intervals(table).itertuples():
+        if row.metric in ("faithfulness", "faithfulness_macro"):
+            continue
+        assert row.score == pytest.approx(summary.loc[(row.system, row.task), row.metric]), row.metric
+        assert row.low <= row.score + 1e-12 and row.score <= row.high + 1e-12
+
+
+def test_faithfulness_pools_found_over_answered_values():
+    table = tidy(a__faithful_found=[1, 0, 3], a__faithful_total=[2, 0, 4], a__faithfulness=[0.5, 0, 0.75])
+    scores = stats.intervals(table).set_index("metric")["score"]
+    assert scores["faithfulness"] == pytest.approx(4 / 6)
+    assert scores["faithfulness_macro"] == pytest.approx(1.25 / 3)
+
+
+def test_nothing_to_find_and_nothing_answered_is_the_mean_of_the_samples():
+    zero = [0, 0, 0]
+    table = tidy(a__entity_tp=zero, a__entity_pred=zero, a__entity_gold=zero, a__entity_f1=[1, 1, 0])
+    assert one_row(stats.intervals(table), metric="entity_f1")["score"] == pytest.approx(2 / 3)
+
+
+# -- bad and odd input --------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(autouse=True)
+def no_warnings():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        yield
+
+
+def test_different_test_sets_use_the_common_samples_and_say_so():
+    a, b = [0.5] * 4 + [0.9] * 6, [0.4] * 6 + [None] * 4
+    row = stats.comparisons(tidy(a__rougeL=a, b__rougeL=b), pairs=[("a", "b")]).iloc[0]
+    assert (row["n"], row["n_a"], row["n_b"]) == (6, 10, 6)
+    assert row["score_a"] == pytest.approx((4 * 0.5 + 2 * 0.9) / 6)
+    assert "6 common samples of 10 and 6" in row["note"]
+
+
+def test_one_sample_gets_no_interval_and_no_test_but_a_statement():
+    row = stats.comparisons(tidy(a__rougeL=[0.5], b__rougeL=[0.4]), pairs=[("a", "b")]).iloc[0]
+    assert np.isnan([row["low"], row["p"], row["p_holm"]]).all()
+    assert row["difference"] == pytest.approx(0.1)
+    assert row["verdict"] == "untested" and "one sample" in row["note"]
+
+
+@pytest.mark.parametrize(("value", "words"), [(0.7, "equal on every sample"), (0.0, "all scores zero")])
+def test_equal_scores_are_undecided_with_an_interval_of_zero_width(value, words):
+    table = tidy(a__rougeL=[value] * 20, b__rougeL=[value] * 20)
+    row = stats.comparisons(table, pairs=[("a", "b")]).iloc[0]
+    assert (row["low"], row["high"], row["p"], row["p_wilcoxon"]) == (0, 0, 1, 1)
+    assert row["rank_biserial"] == row["cliffs_delta"] == 0
+    assert row["verdict"] == "undecided" and np.isnan(row["samples_needed"])
+    assert words in row["note"]
+
+
+def test_a_missing_value_leaves_its_sample_out_and_says_so():
+    table = tidy(a__rougeL=[0.5, np.nan, 0.7, 0.4], b__rougeL=[0.4, 0.3, np.inf, 0.2])
+    row = stats.comparisons(table, pairs=[("a", "b")]).iloc[0]
+    assert row["n"] == 2 and "2 common samples without a value" in row["note"]
+
+
+def test_a_system_without_the_task_or_metric_keeps_its_row():
+    table = pd.concat(
+        [tidy("json", a__rougeL=[0.5] * 3, b__rougeL=[0.4] * 3, a__cosine=[0.1] * 3), tidy("kge", a__rougeL=[0.5] * 3)]
+    )
+    compared = stats.comparisons(table, pairs=[("a", "b")])
+    assert one_row(compared, task="kge")["note"] == "b: no answers for this task"
+    assert one_row(compared, task="json", metric="cosine")["note"] == "b: not computed"
+    single = stats.intervals(table)
+    assert one_row(single, task="kge", system="b")["note"] == "no answers for this task"
+    assert len(single) == 2 * 3
+
+
+def test_two_runs_under_one_name_are_refused_by_name():
+    table = pd.concat([tidy(a__rougeL=[0.5, 0.6]), tidy(a__rougeL=[0.7])])
+    with pytest.raises(EtlchError, match="'a' has more than one value for task 'json', metric 'rougeL', sample 's000'"):
+        stats.intervals(table)
+
+
+def test_an_unknown_system_and_a_missing_column_are_named():
+    table = tidy(a__rougeL=[0.5])
+    with pytest.raises(EtlchError, match=r"no system 'x'.*expected one of a"):
+        stats.comparisons(table, pairs=[("a", "x")])
+    with pytest.raises(EtlchError, match="no column 'value'"):
+        stats.intervals(table.drop(columns="value"))
+
+
+def test_the_same_input_in_any_row_order_gives_the_same_table():
+    table = synthetic.tidy_table(30)
+    shuffled = table.sample(frac=1, random_state=3)
+    pd.testing.assert_frame_equal(stats.comparisons(table), stats.comparisons(shuffled))
+
+
+# -- how much data is enough --------------------------------------------------------------------------------------
+
+
+def ladder(means, spread=0.05, n=200, seed=0):
+    rng = np.random.default_rng(seed)
+    noise = rng.normal(0, 0.1, n)
+    columns, scales = {}, {}
+    for scale, mean in means.items():
+        columns[f"nano_{scale}__rougeL"] = np.clip(mean + noise + rng.normal(0, spread, n), 0, 1)
+        scales[f"nano_{scale}"] = scale
+    return tidy(scales=scales, **columns)
+
+
+def test_enough_is_where_the_plateau_begins():
+    table = stats.enough_data(ladder({100: 0.4, 300: 0.6, 500: 0.605, 1000: 0.605}))
+    assert table.loc[table["enough"], "scale"].tolist() == [300]
+    assert set(table["margin"]) == {0.02} and set(table["largest"]) == {1000}
+
+
+def test_a_wide_interval_is_not_enough():
+    few = ladder({100: 0.6, 1000: 0.6}, spread=0.2, n=30)
+    assert stats.enough_data(few).query("enough")["scale"].tolist() == [1000]
+    assert stats.enough_data(few, margin=0.3).query("enough")["scale"].tolist() == [100]
+
+
+def test_a_lucky_small_scale_below_a_worse_one_is_not_enough():
+    table = stats.enough_data(ladder({100: 0.6, 300: 0.5, 1000: 0.6}))
+    assert table.loc[table["enough"], "scale"].tolist() == [1000]
+
+
+def test_scores_of_zero_say_nothing_about_data():
+    table = stats.enough_data(tidy(scales={"a": 100, "b": 300}, a__rougeL=[0.0] * 5, b__rougeL=[0.0] * 5))
+    assert not table["enough"].any()
+    assert table["note"].str.contains("nothing was learned").all()
+
+
+def test_two_systems_of_one_base_model_and_scale_are_refused():
+    table = tidy(scales={"a": 100, "b": 100}, a__rougeL=[0.1] * 5, b__rougeL=[0.2] * 5)
+    with pytest.raises(EtlchError, match="a and b are both 'nano' at scale 100"):
+        stats.enough_data(table)
+
+
+def test_one_scale_alone_has_nothing_to_say():
+    assert stats.enough_data(tidy(scales={"a": 100}, a__rougeL=[0.1] * 5)).empty
+
+
+def test_a_full_evaluation_is_compared_in_seconds():
+    table = synthetic.tidy_table(300)
+    start = time.process_time()
+    assert len(stats.comparisons(table)) > 900
+    assert time.process_time() - start < 10

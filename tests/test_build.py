@@ -1,0 +1,116 @@
+"""What `make data` builds: current, nested, right by construction, free of leakage, the same bytes again."""
+
+import json
+
+import pytest
+
+from etlch.build import dataset, leakage
+from etlch.build.compose import compose
+from etlch.errors import EtlchError
+from etlch.records import Record, read_records
+from etlch.sources.knowledge import Sentence, Topic, Wording
+from etlch.tasks import load_cards
+
+
+@pytest.fixture(scope="module")
+def built(root):
+    return dataset.build(root)
+
+
+@pytest.fixture(scope="module")
+def train(root):
+    return list(read_records(root / dataset.ETLCH_TRAIN))
+
+
+@pytest.fixture(scope="module")
+def test_set(root):
+    return list(read_records(root / dataset.ETLCH_TEST))
+
+
+def test_committed_files_are_current(built, root):
+    assert dataset.stale(built, root) == []
+
+
+def test_a_changed_file_is_noticed(built, tmp_path):
+    dataset.write(built, tmp_path)
+    assert dataset.stale(built, tmp_path) == []
+    path = tmp_path / "data/etlch/ner_100.json"
+    path.write_bytes(path.read_bytes()[:-2])
+    (tmp_path / "data/etlch/kge_100.json").unlink()
+    assert len(dataset.stale(built, tmp_path)) == 2
+
+
+def test_the_same_input_gives_the_same_bytes(built, root):
+    assert dataset.build(root) == built
+
+
+def test_sets_are_nested_and_complete(root):
+    registry = json.loads((root / "dataset_info.json").read_text(encoding="ascii"))
+    for task in ("json", "kge", "ner"):
+        sets = {
+            part: json.loads((root / registry[f"etlch_{task}_{part}"]["file_name"]).read_text(encoding="utf-8"))
+            for part in (100, 300, 500, 1000, "test")
+        }
+        for part in (100, 300, 500, 1000):
+            assert sets[part] == sets[1000][:part]
+            assert len(sets[part]) == part
+        assert len(sets["test"]) == 300
+        assert all(isinstance(v, str) for row in sets[1000] + sets["test"] for v in row.values())
+        assert len({row["input"] for row in sets[1000]}) == 1000
+
+
+def test_gold_is_right_by_construction(train, test_set):
+    """Spans are checked by Record itself; here triples, fields and lengths."""
+    for record in train + test_set:
+        assert 200 <= len(record.text) <= 1200
+        for triple in record.triples:
+            assert triple.head in record.text and triple.tail in record.text
+        assert 3 <= len(record.fields) <= 7
+        for key, values in record.fields.items():
+            assert all(value in record.text for value in values)
+            of_type = {e.text for e in record.entities if e.type == key}
+            assert not of_type or set(values) == of_type
+
+
+def test_gold_answers_parse_back(root, train, test_set):
+    for card in load_cards(root / "tasks"):
+        for record in train[:200] + test_set:
+            parsed = card.parse(card.answer(record), record)
+            assert parsed.status == "ok", (card.name, record.id, parsed.problems)
+            if card.format.part == "triples":
+                assert {(t.head, t.relation, t.tail) for t in parsed.triples} == {
+                    (t.head, t.relation, t.tail) for t in record.triples
+                }
+            elif card.format.part == "fields":
+                assert {k: list(v) for k, v in parsed.fields} == record.fields
+            else:
+                assert {(e.text, e.type) for e in parsed.entities} == {(e.text, e.type) for e in record.entities}
+
+
+def test_no_test_sentence_in_any_training_article(train, test_set):
+    found = leakage.measure(train, test_set)
+    assert found.clean, found.examples
+
+
+def test_leakage_is_found_where_there_is_some():
+    train = [Record("a", "黃金比例的數值約為一點六一八，符號寫作希臘字母。另一句話。", source="knowledge/x")]
+    assert leakage.measure(train, [Record("b", "另一句話。", source="knowledge/y")]).sentences == 1
+    assert leakage.measure(train, [Record("b", "另一句話！", source="knowledge/y")]).normalised == 1
+    assert leakage.measure(train, [Record("b", "全新。", source="knowledge/z+x")]).topics == 1
+    inside = leakage.measure(train, [Record("b", "據說黃金比例的數值約為一點六一八左右。", source="knowledge/y")])
+    assert inside.sentences == 0 and inside.ngrams > 0 and inside.records_with_ngram == 1
+
+
+def test_too_few_topics_is_said_and_does_not_hang():
+    wording = Wording("字" * 120 + "。", ())
+    two = tuple(Sentence((wording, Wording("詞" * n + "。", ())), (), 1) for n in (110, 120))
+    topic = Topic("t", "t", "醫學", "train", "zh-TW", two)
+    with pytest.raises(EtlchError, match=r"train: only \d different articles of 100"):
+        compose([topic], "train", 100, "x", 1)
+    with pytest.raises(EtlchError, match="no topic with split"):
+        compose([], "train", 1, "x", 1)
+
+
+def test_the_manifest_holds_every_file(built, root):
+    manifest = json.loads((root / "data/manifest.json").read_text())
+    assert set(manifest["files"]) == {p.as_posix() for p in built} - {"data/manifest.json"}

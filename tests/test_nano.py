@@ -1,0 +1,68 @@
+"""The embedded model: its tokenizer loses nothing, its data is the same each time, and it copies."""
+
+import random
+
+import pytest
+
+from etlch import nano
+
+CORNERS = "量子力學是1900年，\n\n\t「《幾何原本》」（φ）①😀 {\"a\": [\"b\"]} 简体 \x00 é 한국어"
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    return nano.build_tokenizer()
+
+
+def test_vocabulary_covers_common_characters():
+    """Big5's first level has 5,401 characters (its definition), all of them one token here."""
+    assert len(nano.common_characters()) == 5401
+    assert nano.common_characters()[:3] == ["一", "乙", "丁"]
+    vocabulary = nano.vocabulary()
+    assert len(vocabulary) == len(set(vocabulary))
+    assert set(nano.common_characters()) <= set(vocabulary)
+
+
+@pytest.mark.parametrize("text", [CORNERS, "", " ", "  兩個空格  ", "\ufffd", "𠮷野家"])
+def test_the_tokenizer_loses_nothing(tokenizer, text):
+    ids = tokenizer(text, add_special_tokens=False)["input_ids"]
+    assert tokenizer.decode(ids) == text
+
+
+def test_one_token_a_character(tokenizer):
+    text = "玉山是臺灣最高的山，海拔3952公尺。"
+    assert len(tokenizer(text, add_special_tokens=False)["input_ids"]) == len(text)
+
+
+def test_generated_rows_are_answerable_and_repeatable():
+    rows = [nano.reading_row(random.Random(n)) for n in range(200)]
+    assert rows == [nano.reading_row(random.Random(n)) for n in range(200)]
+    for row in rows:
+        for part in row["output"].replace("。", "、").split("、"):
+            name = part.split("有", 1)[-1]
+            assert name in row["instruction"] or name == "沒有", row
+    assert not any("{" in row["output"] or "－" in row["output"] for row in rows)  # none of the tasks' formats
+
+
+def test_the_committed_model_copies(root):
+    """Greedy repetition of random strings it never saw: at least nine characters of ten come back in place."""
+    torch = pytest.importorskip("torch")
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(root / "models" / "nano")
+    model = AutoModelForCausalLM.from_pretrained(root / "models" / "nano", dtype=torch.float32)
+    assert sum(p.numel() for p in model.parameters()) < 2_000_000
+    rng = random.Random(99)
+    right = total = 0
+    for _ in range(10):
+        text = "".join(rng.choice(nano.CHARACTERS) for _ in range(30))
+        prompt = (
+            "<|begin_of_text|><|start_header_id|>user<|end_header_id|>\n\n重複："
+            f"{text}<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\n"
+        )
+        ids = tokenizer(prompt, add_special_tokens=False, return_tensors="pt")
+        answer = model.generate(**ids, max_new_tokens=40, do_sample=False)[0, ids["input_ids"].shape[1] :]
+        answer = tokenizer.decode(answer, skip_special_tokens=True)
+        right += sum(a == b for a, b in zip(answer, text, strict=False))
+        total += len(text)
+    assert right / total >= 0.9
