@@ -411,9 +411,13 @@ def _run(scores: Scores, jobs: list[_Job], level: float, resamples: int, seed: i
     for (_, key), group in groups.items():
         mask = np.frombuffer(key, dtype=bool)
         if mask.any():
-            a = np.stack([values[job.metric][:, mask, job.a] for job in group], axis=2)
-            b = np.stack([values[job.metric][:, mask, job.b] for job in group], axis=2)
-            _fill(group, a, b, level, resamples, seed)
+            column: dict[tuple[str, int], int] = {}
+            for job in group:
+                for k in (job.a, job.b):
+                    column.setdefault((job.metric, k), len(column))
+            taken = np.stack([values[metric][:, mask, k] for metric, k in column], axis=2)
+            sides = np.array([[column[job.metric, job.a], column[job.metric, job.b]] for job in group]).T
+            _fill(group, taken, sides, level, resamples, seed)
 
 
 def _pair_note(scores: Scores, job: _Job, found: np.ndarray, n: int, common: int) -> str:
@@ -435,18 +439,18 @@ def _pair_note(scores: Scores, job: _Job, found: np.ndarray, n: int, common: int
     return "; ".join(notes)
 
 
-def _fill(group: list[_Job], a: np.ndarray, b: np.ndarray, level: float, resamples: int, seed: int) -> None:
-    """a, b: source x sample x comparison, all finite."""
-    n = a.shape[1]
-    sums_a, sums_b = a.sum(axis=1), b.sum(axis=1)
-    score_a, score_b = _statistic(sums_a, n), _statistic(sums_b, n)
-    observed = score_a - score_b
-    columns: dict[str, np.ndarray] = {"score_a": score_a, "score_b": score_b, "difference": observed}
+def _fill(group: list[_Job], taken: np.ndarray, sides: np.ndarray, level: float, resamples: int, seed: int) -> None:
+    """taken: source x sample x (metric, system), all finite; sides: the columns of a and of b of each comparison."""
+    n = taken.shape[1]
+    a, b = taken[:, :, sides[0]], taken[:, :, sides[1]]
+    single = _statistic(taken.sum(axis=1), n)
+    observed = single[sides[0]] - single[sides[1]]
+    columns: dict[str, np.ndarray] = {"score_a": single[sides[0]], "score_b": single[sides[1]], "difference": observed}
     equal = (a == b).all(axis=(0, 1))
     if n > 1:
-        columns |= _bootstrap(a, b, observed, level, resamples, seed)
+        columns |= _bootstrap(taken, sides, observed, level, resamples, seed)
         columns["p_permutation"] = _permutation(a, b, observed, resamples, seed)
-        if len(a) == 1:
+        if len(taken) == 1:
             columns["p_wilcoxon"], columns["rank_biserial"] = _signed_ranks(a[0] - b[0])
             columns["cliffs_delta"] = _cliffs_delta(a[0], b[0])
     for number, job in enumerate(group):
@@ -456,26 +460,26 @@ def _fill(group: list[_Job], a: np.ndarray, b: np.ndarray, level: float, resampl
             job.row |= binary_tests(a[0, :, number], b[0, :, number])
             job.row["p"] = job.row["p_mcnemar"]
         if equal[number]:
-            what = "all scores zero" if len(a) == 1 and not sums_a[0, number] else "equal on every sample"
+            zero = len(taken) == 1 and not a[0, :, number].any()
+            what = "all scores zero" if zero else "equal on every sample"
             job.row["note"] = "; ".join(filter(None, [str(job.row["note"]), what]))
 
 
 def _bootstrap(
-    a: np.ndarray, b: np.ndarray, observed: np.ndarray, level: float, resamples: int, seed: int
+    taken: np.ndarray, sides: np.ndarray, observed: np.ndarray, level: float, resamples: int, seed: int
 ) -> dict[str, np.ndarray]:
-    """Paired bootstrap over samples: interval of the difference, and its standard deviation for one sample."""
-    n = a.shape[1]
-    if len(a) == 1:
-        difference = a[0] - b[0]
-        distribution = _resampled(_weights, difference[None], resamples, seed)[0] / n
-        left_out = ((difference.sum(axis=0) - difference) / (n - 1)).T
-        spread = difference.std(axis=0, ddof=1)
+    """Paired bootstrap over samples: interval of the difference, and its standard deviation for one sample.
+
+    Both systems are drawn with the same samples in each resample, so each system is resampled once for all its pairs.
+    """
+    n = taken.shape[1]
+    drawn = _statistic(_resampled(_weights, taken, resamples, seed), n)
+    distribution = drawn[sides[0]] - drawn[sides[1]]
+    left = _statistic(np.moveaxis(taken.sum(axis=1)[:, None] - taken, 2, 1), n - 1)
+    left_out = left[sides[0]] - left[sides[1]]
+    if len(taken) == 1:
+        spread = (taken[0][:, sides[0]] - taken[0][:, sides[1]]).std(axis=0, ddof=1)
     else:
-        distribution = _statistic(_resampled(_weights, a, resamples, seed), n)
-        distribution -= _statistic(_resampled(_weights, b, resamples, seed), n)
-        left_a = _statistic(np.moveaxis(a.sum(axis=1)[:, None] - a, 2, 1), n - 1)
-        left_b = _statistic(np.moveaxis(b.sum(axis=1)[:, None] - b, 2, 1), n - 1)
-        left_out = left_a - left_b
         spread = distribution.std(axis=1, ddof=1) * np.sqrt(n)
     low, high = _bca(distribution, observed, _jackknife_acceleration(left_out), level)
     return {"low": low, "high": high, "spread": spread}
@@ -503,7 +507,8 @@ def _permutation(a: np.ndarray, b: np.ndarray, observed: np.ndarray, resamples: 
 def _signed_ranks(difference: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Wilcoxon signed-rank p (two-sided, zeros left out) and matched-pairs rank-biserial correlation, one a column.
 
-    Without any difference p is 1 and the correlation 0.
+    p is exact up to 50 differences without ties, else by the normal approximation without continuity correction, as
+    scipy.stats.wilcoxon chooses. Without any difference p is 1 and the correlation 0.
     """
     # 0.7 - 0.6 and 0.5 - 0.4 are ties, whatever binary fractions make of them
     difference = np.round(difference, 12)
@@ -515,12 +520,14 @@ def _signed_ranks(difference: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     whole = plus + minus
     some = whole > 0
     correlation = np.where(some, (plus - minus) / np.where(some, whole, 1), 0.0)
-    p = np.ones(difference.shape[1])
-    for number in np.flatnonzero(some):
+    # the variance of the statistic is a quarter of the sum of squared ranks, ties included
+    square = np.where(difference == 0, 0, ranks**2).sum(axis=0)
+    p = np.where(some, 2 * special.ndtr(-np.abs(plus - minus) / np.sqrt(np.where(some, square, 1))), 1.0)
+    for number in np.flatnonzero(some & ((difference != 0).sum(axis=0) <= 50)):
         column = difference[:, number]
         column = column[column != 0]
-        exact = len(column) <= 50 and len(np.unique(np.abs(column))) == len(column)
-        p[number] = scipy_stats.wilcoxon(column, method="exact" if exact else "asymptotic").pvalue
+        if len(np.unique(np.abs(column))) == len(column):
+            p[number] = scipy_stats.wilcoxon(column, method="exact").pvalue
     return p, correlation
 
 

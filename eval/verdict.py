@@ -183,7 +183,7 @@ def _tuned_against_rest(found: Findings) -> list[str]:
 
 def _enough_in_short(found: Findings) -> list[str]:
     lines = []
-    enough = found.enough[found.enough["enough"]]
+    enough = found.enough[found.enough["enough"].astype(bool)]
     for base, part in enough.groupby("base_model", sort=False):
         scales = {
             task: int(rows["scale"].iloc[0])
@@ -302,7 +302,7 @@ def _enough(found: Findings, task: str) -> list[str]:
         largest = int(part["largest"].iloc[0])
         by_scale: dict[int, list[str]] = {}
         for metric in found.headline(task):
-            chosen = part[(part["metric"] == metric) & part["enough"]]
+            chosen = part[(part["metric"] == metric) & part["enough"].astype(bool)]
             if len(chosen):
                 by_scale.setdefault(int(chosen["scale"].iloc[0]), []).append(title(metric))
         told = [

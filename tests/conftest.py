@@ -5,8 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from etlch.records import Entity, Record, Triple
+
+settings.register_profile("etlch", deadline=None)  # a busy machine is no failure
+settings.load_profile("etlch")
 
 ROOT = Path(__file__).resolve().parents[1]
 

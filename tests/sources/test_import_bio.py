@@ -189,6 +189,12 @@ def test_layers_become_nested_mentions_outermost_first(importing, found):
     assert anew(reading.records, layered=True, layers=3) == LAYERED
 
 
+def test_mentions_side_by_side_within_one_share_a_layer():
+    entities = [Entity("a b c", "X", ((0, 5),)), Entity("a", "Y", ((0, 1),)), Entity("c", "Y", ((4, 5),))]
+    written = anew([Record("r", "a b c", entities=tuple(entities))], layered=True)
+    assert written == "a\tB-Y\tB-X\nb\tO\tI-X\nc\tB-Y\tI-X\n\n"
+
+
 def test_flat_bio_refuses_what_it_cannot_hold(importing):
     nested = importing(LAYERED).records
     with pytest.raises(ManyErrors, match=r"overlaps others .*layered-bio holds more"):

@@ -162,6 +162,8 @@ def test_doccano_counts_utf16_units_unless_told_otherwise(importing, found):
     reading = importing(rows({"id": 1, "text": text, "label": [[22, 32, "X"]]}), "a.jsonl")
     assert found(reading) == [[("X", "firetrucks", ((19, 29),))]]
     assert "UTF-16" in next(iter(reading.report.notes))
+    either = importing(rows({"id": 1, "text": "😀 Ann met Bob", "label": [[3, 6, "X"]]}), "a.jsonl")  # or "nn "
+    assert found(either) == [[("X", "Ann", ((2, 5),))]]
     python = importing(rows({"id": 1, "text": text, "label": [[19, 29, "X"]]}), "a.jsonl", offset_unit="codepoint")
     assert found(python) == [[("X", "firetrucks", ((19, 29),))]]
 
