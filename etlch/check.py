@@ -130,7 +130,9 @@ def template_problems(config: Config, model: str, tokenizer: Any) -> Iterator[st
         yield f"template: found {template!r} (expected one of LlamaFactory's, perhaps {', '.join(close) or 'llama3, qwen'})"
         return
     expected = {
-        DEFAULT_TEMPLATE[name] for name, places in SUPPORTED_MODELS.items() if model in places.values() and name in DEFAULT_TEMPLATE
+        DEFAULT_TEMPLATE[name]
+        for name, places in SUPPORTED_MODELS.items()
+        if model in places.values() and name in DEFAULT_TEMPLATE
     }
     if expected and template not in expected:
         yield f"template: found {template!r} for {model} (expected {' or '.join(sorted(expected))})"

@@ -76,7 +76,9 @@ def _parser() -> argparse.ArgumentParser:
         "  etlch check configs/*.yaml --tokenizer models/nano",
         formatter_class=raw,
     )
-    check.add_argument("overrides", nargs="+", metavar="CONFIG|key=value", help="YAML configs; overrides apply to all of them")
+    check.add_argument(
+        "overrides", nargs="+", metavar="CONFIG|key=value", help="YAML configs; overrides apply to all of them"
+    )
     check.add_argument(
         "--tokenizer", metavar="NAME", help="count tokens with this tokenizer instead of the model's own"
     )

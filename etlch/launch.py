@@ -45,7 +45,10 @@ ADVICE = (
         "the Hub cannot be reached and the model is not in the local cache: connect, or point model_name_or_path at a local "
         "folder; MODEL=nano needs no download",
     ),
-    (r"No space left on device|OSError: \[Errno 28\]|Disk quota exceeded", "the disk is full: free some space and start again"),
+    (
+        r"No space left on device|OSError: \[Errno 28\]|Disk quota exceeded",
+        "the disk is full: free some space and start again",
+    ),
     (
         r"OutOfMemoryError|CUDA out of memory|DefaultCPUAllocator: can't allocate",
         "out of memory: lower per_device_train_batch_size and raise gradient_accumulation_steps by the same factor, or lower "

@@ -54,8 +54,12 @@ def vocabulary() -> list[str]:
     """One token a character, after the special tokens and the 256 bytes (for whatever is missing here)."""
     latin = [chr(c) for c in range(0x20, 0x7F)] + ["\n", "\t"] + [chr(c) for c in range(0xA1, 0x100) if c != 0xAD]
     greek = [chr(c) for c in (*range(0x391, 0x3AA), *range(0x3B1, 0x3CA)) if c != 0x3A2]
-    wide = [chr(c) for c in range(0xFF01, 0xFF5F)] + list("　、。〈〉《》「」『』【】〔〕〜・…‧—–―‘’“”′″※→℃㎡○●□■△▲☆★℉№∞≈≠≤≥√∑π−")
-    rare = list("麼裡著臺鈾銥鉑氦氖氬氪氙鋰鈹鍶鐳釷鏈醣嘌呤嘧啶苷腺胺酶肽烴烷烯炔醇醛酮羧醯羥鈣鎂鋁矽砷硒溴碘銫鋇鎢鋨汞鉍鼬鯨鮭鱒鱗鰭")
+    wide = [chr(c) for c in range(0xFF01, 0xFF5F)] + list(
+        "　、。〈〉《》「」『』【】〔〕〜・…‧—–―‘’“”′″※→℃㎡○●□■△▲☆★℉№∞≈≠≤≥√∑π−"
+    )
+    rare = list(
+        "麼裡著臺鈾銥鉑氦氖氬氪氙鋰鈹鍶鐳釷鏈醣嘌呤嘧啶苷腺胺酶肽烴烷烯炔醇醛酮羧醯羥鈣鎂鋁矽砷硒溴碘銫鋇鎢鋨汞鉍鼬鯨鮭鱒鱗鰭"
+    )
     ordered = dict.fromkeys([*latin, *greek, *wide, *common_characters(), *rare])
     return [*SPECIAL, *(f"<0x{byte:02X}>" for byte in range(256)), *ordered]
 
@@ -171,7 +175,15 @@ def _latin(rng: random.Random) -> str:
 
 def _number(rng: random.Random) -> str:
     whole = rng.randint(1, 10 ** rng.randint(1, 4))
-    return rng.choice((str(whole), f"{whole:,}", f"{whole}.{rng.randint(0, 99)}", f"{rng.randint(1, 99)}萬", f"{rng.randint(1, 99)}億"))
+    return rng.choice(
+        (
+            str(whole),
+            f"{whole:,}",
+            f"{whole}.{rng.randint(0, 99)}",
+            f"{rng.randint(1, 99)}萬",
+            f"{rng.randint(1, 99)}億",
+        )
+    )
 
 
 def _with_suffix(suffixes: str, low: int = 1, high: int = 3) -> Callable[[random.Random], str]:
@@ -201,7 +213,9 @@ def _time(rng: random.Random) -> str:
 
 
 def _quantity(rng: random.Random) -> str:
-    unit = rng.choice("公尺 公里 公斤 公頃 公噸 度 人 年 天 小時 種 座 件 次 層 億人 萬元 平方公里 立方公尺 % 攝氏度 光年".split())
+    unit = rng.choice(
+        ["公尺", "公里", "公斤", "公頃", "公噸", "度", "人", "年", "天", "小時", "種", "座", "件", "次", "層", "億人", "萬元", "平方公里", "立方公尺", "%", "攝氏度", "光年"]
+    )
     return rng.choice(("", "", "約", "近")) + _number(rng) + rng.choice(("", "", "多")) + unit
 
 
@@ -215,7 +229,9 @@ NAMES: dict[str, Callable[[random.Random], str]] = {
     "組織": _with_suffix("大學 公司 協會 學院 基金會 委員會 研究院 集團 部 局 聯盟 團 黨 銀行 學校 出版社"),
     "地理地區": _with_suffix("市 縣 國 山 河 島 省 州 區 鎮 村 洲 海 灣 湖 半島 盆地 平原 港 溪 沙漠"),
     "建築結構": _with_suffix("塔 橋 寺 宮 大樓 教堂 車站 水庫 館 城 廟 牆 堡 殿 劇院"),
-    "產品": lambda rng: rng.choice((_work(rng), _with_suffix("機 器 車 茶 手機 電腦 儀 燈 酒 布 紙 鏡 晶片 軟體")(rng), _latin(rng))),
+    "產品": lambda rng: rng.choice(
+        (_work(rng), _with_suffix("機 器 車 茶 手機 電腦 儀 燈 酒 布 紙 鏡 晶片 軟體")(rng), _latin(rng))
+    ),
     "生物": _with_suffix("鳥 魚 樹 熊 蟲 草 花 貓 鯨 菌 蝶 科 屬 目 鹿 猴 蛇 果 豆 米"),
     "醫學": _with_suffix("症 病 炎 疫苗 藥 素 癌 熱 痛 手術 療法 感染"),
     "事件": _with_suffix("戰爭 革命 運動 會議 地震 事件 奧運會 起義 展覽 大會 條約 計畫 典禮"),
@@ -359,7 +375,9 @@ def data(folder: Path) -> None:
         write_text(folder / f"{name}.json", "[\n" + ",\n".join(dump_json(row) for row in rows) + "\n]\n")
         size = sum(len(r["instruction"]) + len(r["output"]) for r in rows) / len(rows)
         print(f"{folder / name}.json: {len(rows):,} rows, {size:.0f} characters a row")
-    write_text(folder / "dataset_info.json", dump_json({name: {"file_name": f"{name}.json"} for name in sets}, indent=2))
+    write_text(
+        folder / "dataset_info.json", dump_json({name: {"file_name": f"{name}.json"} for name in sets}, indent=2)
+    )
 
 
 def publish(source: Path, target: Path) -> None:
@@ -368,7 +386,9 @@ def publish(source: Path, target: Path) -> None:
     from transformers import AutoModelForCausalLM
 
     if not (source / "model.safetensors").is_file():
-        raise EtlchError(f"{source}: no model.safetensors (expected the output of nano_base_read.yaml; run `make nano`)")
+        raise EtlchError(
+            f"{source}: no model.safetensors (expected the output of nano_base_read.yaml; run `make nano`)"
+        )
     model = AutoModelForCausalLM.from_pretrained(source, dtype=torch.bfloat16)
     model.generation_config.do_sample = False
     model.generation_config.temperature = model.generation_config.top_p = None

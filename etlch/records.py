@@ -95,7 +95,9 @@ def record_from_json(row: Any) -> Record:
         raise EtlchError(f"found {type(row).__name__} (expected a JSON object)")
     unknown = sorted(set(row) - {"id", "lang", "theme", "source", "text", "entities", "triples", "fields"})
     if unknown:
-        raise EtlchError(f"unknown field {unknown[0]!r} (expected id, lang, theme, source, text, entities, triples, fields)")
+        raise EtlchError(
+            f"unknown field {unknown[0]!r} (expected id, lang, theme, source, text, entities, triples, fields)"
+        )
     return Record(
         id=_string(row, "id"),
         text=_string(row, "text"),

@@ -150,7 +150,9 @@ def _read(path: Path) -> dict[str, Any]:
         raise ManyErrors([f"{path}: not UTF-8 ({error.reason} at byte {error.start + 1})"]) from None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
-        raise ManyErrors([f"{path}:{mark.line + 1 if mark else 1}: not YAML ({getattr(error, 'problem', error)})"]) from None
+        raise ManyErrors(
+            [f"{path}:{mark.line + 1 if mark else 1}: not YAML ({getattr(error, 'problem', error)})"]
+        ) from None
     if not isinstance(row, dict):
         raise ManyErrors([f"{path}: found {type(row).__name__} (expected the keys {', '.join(_KEYS)})"])
     return row
@@ -160,7 +162,9 @@ def _semantic_problems(row: dict[str, Any]) -> list[str]:
     problems = []
     for key in ("name", "family"):
         if not (row[key].isascii() and row[key].replace("-", "").isalnum()):
-            problems.append(f"{key}: found {row[key]!r} (expected ASCII letters, digits and hyphens: it names files and datasets)")
+            problems.append(
+                f"{key}: found {row[key]!r} (expected ASCII letters, digits and hyphens: it names files and datasets)"
+            )
     if row["format"] not in FORMATS:
         problems.append(f"format: found {row['format']!r} (expected one of {', '.join(FORMATS)})")
     for key in ("metrics", "wins"):
@@ -170,7 +174,9 @@ def _semantic_problems(row: dict[str, Any]) -> list[str]:
     for name in row["wins"]:
         if name not in row["metrics"]:
             problems.append(f"wins: {name!r} is not among this card's metrics")
-    if any(type(scale) is not int or scale < 1 for scale in row["scales"]) or row["scales"] != sorted(set(row["scales"])):
+    if any(type(scale) is not int or scale < 1 for scale in row["scales"]) or row["scales"] != sorted(
+        set(row["scales"])
+    ):
         problems.append(f"scales: found {row['scales']!r} (expected rising whole numbers such as [100, 300])")
     if not all(isinstance(label, str) for label in row.get("labels", [])):
         problems.append(f"labels: found {row['labels']!r} (expected a list of strings)")

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-import sys
-import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise

@@ -16,7 +16,13 @@ pytestmark = pytest.mark.slow
 def run(root: Path, *command: str, **extra) -> subprocess.CompletedProcess:
     environment = os.environ | {"HF_HUB_OFFLINE": "1"}
     return subprocess.run(
-        [sys.executable, "-m", *command], cwd=root, env=environment, capture_output=True, text=True, check=False, **extra
+        [sys.executable, "-m", *command],
+        cwd=root,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        **extra,
     )
 
 

@@ -73,7 +73,7 @@ def test_a_finished_run_is_left_alone(project, capsys):
     assert "already done" in capsys.readouterr().out
     launch.train(path, ["seed=1"], force=True)
     assert len(calls()) == 1  # the folder was made anew
-    with pytest.raises(EtlchError, match="finished run of another config .seed: 1 then, 2 now"):
+    with pytest.raises(EtlchError, match=r"finished run of another config .seed: 1 then, 2 now"):
         launch.train(path, ["seed=2"])
 
 

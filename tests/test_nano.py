@@ -6,7 +6,7 @@ import pytest
 
 from etlch import nano
 
-CORNERS = "量子力學是1900年，\n\n\t「《幾何原本》」（φ）①😀 {\"a\": [\"b\"]} 简体 \x00 é 한국어"
+CORNERS = '量子力學是1900年，\n\n\t「《幾何原本》」（φ）①😀 {"a": ["b"]} 简体 \x00 é 한국어'
 
 
 @pytest.fixture(scope="module")

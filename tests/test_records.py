@@ -27,14 +27,19 @@ def test_any_text_round_trips(tmp_path_factory, text, name, triples):
 
 
 def test_offsets_are_code_points():
-    record = record_from_json({"id": "a", "text": "😀台北", "entities": [{"text": "台北", "type": "x", "spans": [[1, 3]]}]})
+    record = record_from_json(
+        {"id": "a", "text": "😀台北", "entities": [{"text": "台北", "type": "x", "spans": [[1, 3]]}]}
+    )
     assert record.entities[0].spans == ((1, 3),)
 
 
 @pytest.mark.parametrize(
     ("row", "expected"),
     [
-        ('{"id": "a", "text": "台北市", "entities": [{"text": "台北", "type": "x", "spans": [[0, 3]]}]}', "slices to '台北市'"),
+        (
+            '{"id": "a", "text": "台北市", "entities": [{"text": "台北", "type": "x", "spans": [[0, 3]]}]}',
+            "slices to '台北市'",
+        ),
         ('{"id": "a", "text": "ab", "entities": [{"text": "b", "type": "x", "spans": [[1, 9]]}]}', "outside the text"),
         ('{"id": "a", "text": "ab", "entities": [{"text": "b", "type": "x", "spans": [[1]]}]}', "entities[0].spans"),
         ('{"id": "a"}', "text: found nothing"),

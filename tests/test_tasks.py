@@ -43,7 +43,10 @@ def test_the_prompts_are_the_papers(root):
         "運動－能夠幫助－控制體重運動－能夠幫助－增加肌肉健康運動－能夠幫助－增加骨骼健康運動－能夠釋放－內啡肽運動－有助於改善－心理健康冥想－能夠幫助－減少壓力"
         "深呼吸－有助於－壓力減緩親近自然－能夠提升－生活品質」"
     )
-    assert cards["ner"].instruction == "請為下文執行 NER 任務。請輸出成 JSON 且 value 必須為 list 格式，而其中不得再有巢狀結構。"
+    assert (
+        cards["ner"].instruction
+        == "請為下文執行 NER 任務。請輸出成 JSON 且 value 必須為 list 格式，而其中不得再有巢狀結構。"
+    )
     assert cards["json"].wins == ("rougeL", "cosine", "json_parse_ok")  # denominator 3, section 7
     assert cards["kge"].wins == cards["ner"].wins == ("rougeL", "cosine")  # denominator 2
 

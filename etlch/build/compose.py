@@ -55,7 +55,9 @@ def compose(topics: list[Topic], split: str, count: int, prefix: str, seed: int)
         attempts += 1
         fruitless += 1
         if fruitless > MAX_FRUITLESS:
-            raise EtlchError(f"{split}: only {len(records)} different articles of {count} (expected more topics or wordings)")
+            raise EtlchError(
+                f"{split}: only {len(records)} different articles of {count} (expected more topics or wordings)"
+            )
         if not deck:
             deck = sorted(pool, key=lambda t: random.Random(f"{seed}/{split}/{len(records)}/{t.slug}").random())
         main = deck.pop()

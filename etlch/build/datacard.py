@@ -25,7 +25,10 @@ def write(topics: list[Topic], records: dict[Path, list[Record]], cards: list[Ca
         "The articles below are composed from the Chinese topics; the English ones are there for the English systems to come.\n",
         "## Articles\n",
         ARTICLES,
-        _table(("set", "articles", "characters: least", "quartile", "median", "quartile", "most", "sentences"), _lengths(etlch)),
+        _table(
+            ("set", "articles", "characters: least", "quartile", "median", "quartile", "most", "sentences"),
+            _lengths(etlch),
+        ),
         "Sentence overlap, the share of an article's sentences that stand in another article of the same set too: "
         + "; ".join(f"{name} {_overlap(rows):.0%}" for name, rows in etlch.items())
         + ". Articles are composed, so a larger set repeats more; a larger scale adds combinations and wordings, not only facts.\n",
@@ -34,7 +37,10 @@ def write(topics: list[Topic], records: dict[Path, list[Record]], cards: list[Ca
         _table(("relation (the 25 most frequent)", *etlch), _relation_counts(etlch)),
         _table(("JSON key (the 25 most frequent)", *etlch), _key_counts(etlch)),
         "## Tasks\n",
-        _table(("task", "format", "question, characters (median)", "answer, characters (median)", "answer (most)"), _tasks(cards, records)),
+        _table(
+            ("task", "format", "question, characters (median)", "answer, characters (median)", "answer (most)"),
+            _tasks(cards, records),
+        ),
         "## Leakage\n",
         f"Training against test, checked by `make data` on every build, which fails unless all are 0: shared topics {leak.topics}, "
         f"shared sentences {leak.sentences}, the same after normalisation {leak.normalised}, shared {NGRAM}-grams of characters "
@@ -95,7 +101,16 @@ def _lengths(sets: dict[str, list[Record]]) -> list[Row]:
     for name, records in sets.items():
         sizes = sorted(len(r.text) for r in records)
         quartiles = [round(q) for q in statistics.quantiles(sizes, n=4)]
-        rows.append((name, len(sizes), sizes[0], *quartiles, sizes[-1], f"{statistics.mean(len(sentences(r.text)) for r in records):.1f}"))
+        rows.append(
+            (
+                name,
+                len(sizes),
+                sizes[0],
+                *quartiles,
+                sizes[-1],
+                f"{statistics.mean(len(sentences(r.text)) for r in records):.1f}",
+            )
+        )
     return rows
 
 
@@ -133,5 +148,13 @@ def _tasks(cards: list[Card], records: dict[Path, list[Record]]) -> list[Row]:
         test = records[card.test]
         answers = [len(card.answer(r)) for r in test]
         questions = [len(card.prompt(r)) for r in test]
-        rows.append((card.name, card.format.name, round(statistics.median(questions)), round(statistics.median(answers)), max(answers)))
+        rows.append(
+            (
+                card.name,
+                card.format.name,
+                round(statistics.median(questions)),
+                round(statistics.median(answers)),
+                max(answers),
+            )
+        )
     return rows

@@ -98,7 +98,9 @@ def read_lists(text: str) -> tuple[Items, list[str], bool]:
 def _loads(text: str) -> Any:
     """The decoded value, or None when the text is not JSON. Objects come as _Object, numbers as _Number."""
     try:
-        return json.loads(text, object_pairs_hook=_Object, parse_int=_Number, parse_float=_Number, parse_constant=_Number)
+        return json.loads(
+            text, object_pairs_hook=_Object, parse_int=_Number, parse_float=_Number, parse_constant=_Number
+        )
     except (ValueError, RecursionError):
         return None
 

@@ -17,7 +17,7 @@ _CUTS = (re.compile(r"－"), re.compile(r"(?<=\s)[－—–―─-]+(?=\s)"), re
 _MAX_DASHES = 12
 
 
-def render(record: Record, schema: Schema = Schema()) -> str:
+def render(record: Record, schema: Schema) -> str:
     """The header and one triple a line, in the record's order, each triple once.
 
     Raises FormatError for a part that is empty, has blanks at its ends, or holds a line break or the mark itself.
@@ -26,12 +26,14 @@ def render(record: Record, schema: Schema = Schema()) -> str:
     for triple in record.triples:
         for part in (triple.head, triple.relation, triple.tail):
             if not part or part != part.strip() or SEPARATOR in part or len(part.splitlines()) != 1:
-                raise FormatError(f"record {record.id!r}: {part!r} cannot stand in a line of {SEPARATOR}-separated triples")
+                raise FormatError(
+                    f"record {record.id!r}: {part!r} cannot stand in a line of {SEPARATOR}-separated triples"
+                )
         lines.append(SEPARATOR.join((triple.head, triple.relation, triple.tail)))
     return "\n".join(dict.fromkeys(lines))
 
 
-def parse(text: str, schema: Schema = Schema(), source_text: str = "") -> Parsed:
+def parse(text: str, schema: Schema, source_text: str = "") -> Parsed:
     """Read triples line by line; never raises.
 
     Where dashes inside names make a line ambiguous, the reading whose head and tail stand in `source_text` wins. A list

@@ -17,7 +17,16 @@ from etlch.errors import EtlchError
 from etlch.records import dump_json, read_jsonl, write_text
 
 ANSWERS = "generated_predictions.jsonl"
-DECODING = ("do_sample", "max_new_tokens", "repetition_penalty", "temperature", "top_p", "top_k", "num_beams", "cutoff_len")
+DECODING = (
+    "do_sample",
+    "max_new_tokens",
+    "repetition_penalty",
+    "temperature",
+    "top_p",
+    "top_k",
+    "num_beams",
+    "cutoff_len",
+)
 
 
 def predict(path: str | Path, overrides: list[str], force: bool = False) -> list[Path]:
@@ -120,4 +129,3 @@ def _token_counter(config: Config):
     except Exception:  # whatever keeps the tokenizer away, the answers are worth keeping
         return lambda texts: None
     return lambda texts: sum(len(ids) for ids in tokenizer(texts, add_special_tokens=False)["input_ids"])
-

@@ -95,7 +95,9 @@ def test_the_breadth_of_the_base(root):
     assert counts["entity mentions"] >= 4000
     assert counts["triples"] >= 2400
     assert counts["nested mentions"] > 0
-    assert {t.theme for t in topics if t.split == "train"} == {t.theme for t in topics if t.split == "test"} == set(THEMES)
+    assert (
+        {t.theme for t in topics if t.split == "train"} == {t.theme for t in topics if t.split == "test"} == set(THEMES)
+    )
     english = [t for t in load_topics(root / "data" / "knowledge") if t.lang == "en"]
     assert len(english) >= 24
     for topic in topics + english:
