@@ -13,7 +13,7 @@ READY := .venv/.ready
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 RUN_FLAGS = $(ARGS) $(if $(FORCE),--force)
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test data check nano all-scales predict-baselines score report published bench lint clean
+.PHONY: help setup demo test data check nano all-scales predict-baselines score report compare published bench lint clean
 
 help: ## this list
 	@sed -n '1,5p' Makefile | sed 's/^# \{0,1\}//'
@@ -49,7 +49,8 @@ data: $(READY) ## build data/ and dataset_info.json from data/knowledge and task
 
 check: $(READY) ## read every config of MODEL before a run costs hours
 	@$(BIN)/etlch data --check
-	@$(BIN)/etlch check $(wildcard configs/$(MODEL)_*.yaml)
+	@$(BIN)/etlch check $(filter-out configs/nano_base_%,$(wildcard configs/$(MODEL)_*.yaml)) \
+		$(if $(filter etlch,$(MODEL)),$(wildcard configs/predict*.yaml))
 
 train-%: $(READY) ## fine-tune on 100, 300, 500 or 1000 samples a task (300_tuned: our recipe)
 	@$(BIN)/etlch train configs/$(MODEL)_$*.yaml $(RUN_FLAGS)
@@ -80,6 +81,9 @@ report: $(READY) ## scores, tests, win rates, figures: report/index.html
 
 published: $(READY) ## recompute the papers' own numbers, as far as they can be
 	@$(BIN)/python -m eval published
+
+compare: $(READY) ## the verdict on two systems: make compare A=nano_100 B=nano_300 MODEL=nano
+	@$(BIN)/python -m eval compare $(A) $(B)
 
 bench: $(READY) ## speed, side by side with the peers
 	@for script in benchmarks/bench_*.py; do $(BIN)/python $$script || exit $$?; done

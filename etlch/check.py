@@ -57,6 +57,9 @@ def check(path: str | Path, overrides: list[str], tokenizer: str | None = None) 
     except EtlchError as error:
         found.problems.append(str(error))
         files = {}
+    adapter = config.get("adapter_name_or_path")
+    if adapter and not (Path(str(adapter)) / "adapter_config.json").is_file():
+        found.notes.append(f"adapter_name_or_path: no adapter in {adapter} yet; train it before you predict")
     model = str(config.get("model_name_or_path") or "")
     if not model:
         found.problems.append("model_name_or_path: missing")
@@ -111,9 +114,6 @@ def contradictions(config: Config) -> Iterator[str]:
         yield "bf16: found true with use_cpu (expected bf16: false on a CPU)"
     if not config.get("output_dir"):
         yield "output_dir: missing"
-    adapter = config.get("adapter_name_or_path")
-    if adapter and not config.get("do_train") and not (Path(str(adapter)) / "adapter_config.json").is_file():
-        yield f"adapter_name_or_path: no adapter in {adapter} yet (train it first)"
 
 
 def template_problems(config: Config, model: str, tokenizer: Any) -> Iterator[str]:

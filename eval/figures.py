@@ -57,6 +57,7 @@ _CJK = (
     "SimHei",
     "IPAexGothic",
 )
+_CJK_FILES = ("notosanscjk", "notosanstc", "sourcehansans", "pingfang", "msjh", "wqy", "msyh", "simhei")
 _STYLE = {
     "font.size": 8,
     "axes.titlesize": 8.5,
@@ -124,16 +125,34 @@ def packaged_font() -> str | None:
 
 def candidates() -> list[tuple[str, str]]:
     """(family, file) of the fonts that may have Chinese characters: installed ones by preference, then the packaged one."""
-    installed = {}
-    for entry in sorted(
-        font_manager.fontManager.ttflist, key=lambda e: (e.style != "normal", abs(_weight(e) - 400), e.fname)
-    ):
-        installed.setdefault(entry.name, entry.fname)
-    found = [(name, installed[name]) for name in _CJK if name in installed]
+    found = _installed()
+    if not found and _add_new_fonts():
+        found = _installed()
     packaged = packaged_font()
     if packaged and packaged not in [path for _, path in found]:
         found.append(("IPAexGothic", packaged))
     return found
+
+
+def _installed() -> list[tuple[str, str]]:
+    best: dict[str, str] = {}
+    fonts = font_manager.fontManager.ttflist
+    for entry in sorted(fonts, key=lambda e: (e.style != "normal", abs(_weight(e) - 400), e.fname)):
+        best.setdefault(entry.name, entry.fname)
+    return [(name, best[name]) for name in _CJK if name in best]
+
+
+def _add_new_fonts() -> bool:
+    """Register fonts installed after matplotlib made its list, which it keeps for good; whether there are any."""
+    known = {entry.fname for entry in font_manager.fontManager.ttflist}
+    new = [
+        path
+        for path in sorted(font_manager.findSystemFonts())
+        if Path(path).name.lower().startswith(_CJK_FILES) and path not in known
+    ]
+    for path in new:
+        font_manager.fontManager.addfont(path)
+    return bool(new)
 
 
 def _weight(entry: font_manager.FontEntry) -> int:
@@ -278,8 +297,8 @@ def _figures(board: _Board) -> Iterator[tuple[str, str, str, Callable[[_Board], 
     yield (
         "overview",
         "Overview: what more training data buys",
-        "Readable answers, F1 and faithfulness (share of answered values that occur in the source text) by samples a task. "
-        f"0 is the untuned model. {note}",
+        "Valid answers (JSON that json.loads reads as it stands; for other formats, answers that can be read at all), F1 and "
+        f"faithfulness (share of answered values that occur in the source text) by samples a task. 0 is the untuned model. {note}",
         _overview,
     )
     for number, metric in ((1, "rougeL"), (2, "cosine")):
@@ -430,7 +449,7 @@ def _scales(axes: Axes, board: _Board) -> None:
     if crowded:
         axes.tick_params(axis="x", labelrotation=45)
     axes.set_xlim(-0.04 * span, 1.04 * span)
-    axes.set_ylim(-0.02, 1.02)
+    axes.set_ylim(-0.03, 1.04)
     axes.grid(axis="y")
     _percent(axes, "y")
 
@@ -525,19 +544,19 @@ def _tuned_labels(board: _Board, tuned: list[str]) -> list[str]:
 
 
 def _overview(board: _Board) -> Figure | str:
-    """Learning curves: rows are readable answers, F1 and faithfulness, columns are tasks; other systems as lines."""
+    """Learning curves: rows are valid answers, F1 and faithfulness, columns are tasks; other systems as lines."""
     if not board.bases():
         return "no tuned system"
-    metrics = [("readable", "Readable answers"), ("f1", "F1"), ("faithfulness", "Faithfulness")]
+    rows_down = [(_validity_of, "Valid answers"), (_f1_of, "F1"), (lambda board, task: "faithfulness", "Faithfulness")]
     figure = _figure(PAGE, 5.6)
-    panels = figure.subplots(len(metrics), len(board.tasks), sharex=True, sharey=True, squeeze=False)
+    panels = figure.subplots(len(rows_down), len(board.tasks), sharex=True, sharey=True, squeeze=False)
     others = board.systems[
         (board.systems["scale"] == 0) & ~board.systems["base_model"].isin(board.bases())
     ].reset_index(drop=True)
-    for down, (metric, name) in enumerate(metrics):
+    for down, (metric_of, name) in enumerate(rows_down):
         for across, task in enumerate(board.tasks):
             axes = panels[down, across]
-            chosen = _f1_of(board, task) if metric == "f1" else metric
+            chosen = metric_of(board, task)
             for number, base in enumerate(board.bases()):
                 rows = _curve(board, task, chosen, base)
                 if len(rows):
@@ -595,6 +614,10 @@ def _references(axes: Axes, board: _Board, rows: pd.DataFrame, others: pd.DataFr
                 linewidth=1.1,
                 zorder=1,
             )
+
+
+def _validity_of(board: _Board, task: str) -> str:
+    return "json_parse_ok" if len(board.rows(task, "json_parse_ok")) else "readable"
 
 
 def _f1_of(board: _Board, task: str) -> str:

@@ -79,7 +79,7 @@ def cell(row: dict[str, Any], column: Column) -> tuple[str, str]:
 def to_html(table: Table) -> str:
     """A table whose columns can be sorted by the page's script; everything escaped."""
     head = "".join(
-        f'<th scope="col"{f" title={_quote(c.hint)}" if c.hint else ""}>'
+        f'<th scope="col"{"" if c.kind == "text" else " class=n"}{f" title={_quote(c.hint)}" if c.hint else ""}>'
         f'<button type="button">{escape(c.heading)}</button></th>'
         for c in table.columns
     )

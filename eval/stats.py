@@ -228,7 +228,8 @@ def intervals(tidy: pd.DataFrame, *, level: float = 0.95, resamples: int = RESAM
     """The score of each system on each task and metric with a BCa bootstrap interval over samples.
 
     Columns: system, base_model, scale, task, metric, n, no_value (samples without a value for the metric), score, low,
-    high, note. A system without the task or metric has a row that says so.
+    high, note. A system without the task or metric has a row that says so. For metrics of 0 and 1, none or all of n gets
+    Clopper and Pearson's exact interval.
     """
     systems = systems_of(tidy)
     about = {row.system: (row.base_model, row.scale) for row in systems.itertuples()}
@@ -240,6 +241,8 @@ def intervals(tidy: pd.DataFrame, *, level: float = 0.95, resamples: int = RESAM
             for mask, members in _by_mask(found.T, range(len(scores.systems))):
                 taken = values[:, mask][:, :, members]
                 low, high, score = _intervals(taken, level, resamples, seed)
+                if metric in BINARY:
+                    low, high = _exact_when_certain(low, high, score, int(mask.sum()), level)
                 for number, k in enumerate(members):
                     n, whole = int(mask.sum()), int(scores.present[:, k].sum())
                     rows.append(
@@ -263,6 +266,14 @@ def intervals(tidy: pd.DataFrame, *, level: float = 0.95, resamples: int = RESAM
     tasks = {name: i for i, name in enumerate(order_tasks(table["task"]))}
     keys = table["task"].map(tasks) * 10**6 + table["metric"].map(metric_rank) * 10**4 + table["system"].map(rank)
     return table.iloc[np.argsort(keys.to_numpy(), kind="stable")].reset_index(drop=True)
+
+
+def _exact_when_certain(
+    low: np.ndarray, high: np.ndarray, score: np.ndarray, n: int, level: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Clopper-Pearson's interval for none or all of n, where resampling cannot show any doubt."""
+    doubt = 1 - ((1 - level) / 2) ** (1 / n) if n > 1 else np.nan
+    return np.where(score == 1, 1 - doubt, low), np.where(score == 0, doubt, high)
 
 
 def _single_note(n: int, whole: int) -> str:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
-import pytest
-from hypothesis import settings
+os.environ.setdefault(
+    "HF_HUB_OFFLINE", "1"
+)  # before anything imports huggingface_hub: no test may fetch, or wait for, the Hub
 
-from etlch.records import Entity, Record, Triple
+import pytest  # noqa: E402
+from hypothesis import settings  # noqa: E402
+
+from etlch.records import Entity, Record, Triple  # noqa: E402
 
 settings.register_profile("etlch", deadline=None)  # a busy machine is no failure
 settings.load_profile("etlch")

@@ -191,6 +191,13 @@ def test_intervals_cover_the_truth_about_as_often_as_they_say():
     assert 0.90 <= hits / 200 <= 0.985
 
 
+def test_all_or_none_of_n_gets_the_exact_interval():
+    table = stats.intervals(tidy(a__json_parse_ok=[1.0] * 300, b__json_parse_ok=[0.0] * 300)).set_index("system")
+    for name, count in (("a", 300), ("b", 0)):
+        low, high = proportion.proportion_confint(count, 300, method="beta")
+        assert table.loc[name, ["low", "high"]].tolist() == pytest.approx([low, high])
+
+
 def test_pooled_scores_are_those_of_the_summary():
     table = synthetic.tidy_table(50)
     summary = synthetic.summary_table(table).set_index(["system", "task"])
