@@ -20,6 +20,7 @@ from etlch.records import Record, read_jsonl, read_records
 from etlch.tasks import Card, load_cards
 
 ANSWERS = "generated_predictions.jsonl"
+RAW = "predict"  # LlamaFactory's own output of several test sets in one file, which `etlch predict` cuts into run folders
 RUN = "run.json"
 _KEPT_BYTES = 16 * 2**20
 _FIELDS = ("prompt", "predict", "label")
@@ -101,7 +102,7 @@ def find_runs(folder: str | Path) -> tuple[list[Run], list[str]]:
     folder = Path(folder)
     if not folder.is_dir():
         raise EtlchError(f"{folder}: no such folder (expected runs/<experiment>)")
-    files = sorted(folder.glob(f"*/*/{ANSWERS}"))
+    files = sorted(path for path in folder.glob(f"*/*/{ANSWERS}") if path.parent.name != RAW)
     if not files:
         experiments = sorted({str(path.parents[2]) for path in folder.glob(f"*/*/*/{ANSWERS}")})
         hint = f"; one of these? {', '.join(experiments)}" if experiments else ""

@@ -9,10 +9,10 @@ os.environ.setdefault(
     "HF_HUB_OFFLINE", "1"
 )  # before anything imports huggingface_hub: no test may fetch, or wait for, the Hub
 
-import pytest  # noqa: E402
-from hypothesis import settings  # noqa: E402
+import pytest
+from hypothesis import settings
 
-from etlch.records import Entity, Record, Triple  # noqa: E402
+from etlch.records import Entity, Record, Triple
 
 settings.register_profile("etlch", deadline=None)  # a busy machine is no failure
 settings.load_profile("etlch")
