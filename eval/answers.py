@@ -20,7 +20,9 @@ from etlch.records import Record, read_jsonl, read_records
 from etlch.tasks import Card, load_cards
 
 ANSWERS = "generated_predictions.jsonl"
-RAW = "predict"  # LlamaFactory's own output of several test sets in one file, which `etlch predict` cuts into run folders
+RAW = (
+    "predict"  # LlamaFactory's own output of several test sets in one file, which `etlch predict` cuts into run folders
+)
 RUN = "run.json"
 _KEPT_BYTES = 16 * 2**20
 _FIELDS = ("prompt", "predict", "label")

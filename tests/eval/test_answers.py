@@ -179,6 +179,16 @@ def test_runs_are_found_sorted_and_folders_without_answers_are_told(made: Made) 
     assert notices == [f"{made.runs / 'c' / 'kge'}: run.json but no generated_predictions.jsonl; not scored"]
 
 
+def test_the_raw_output_of_several_test_sets_is_no_run(made: Made) -> None:
+    """`etlch predict` leaves it beside the run folders that it was cut into."""
+    file = made.run("a", "ner")
+    raw = file.parent.parent / "predict"
+    raw.mkdir()
+    (raw / file.name).write_bytes(file.read_bytes() * 3)
+    runs, _ = find_runs(made.runs)
+    assert [run.task for run in runs] == ["ner"]
+
+
 def test_the_folder_above_the_experiment_is_refused_with_a_hint(made: Made) -> None:
     made.run("a", "ner")
     with pytest.raises(EtlchError, match=f"no answers .*one of these\\? {made.runs}"):
