@@ -29,7 +29,7 @@ $(READY): requirements.lock pyproject.toml
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
-demo: $(READY) ## the whole loop on two CPU cores in about 10 minutes, nothing downloaded
+demo: $(READY) ## the whole loop on two CPU cores, nothing downloaded
 	@$(BIN)/etlch data --check
 	@$(BIN)/etlch check configs/nano_100.yaml configs/nano_300.yaml configs/nano_predict.yaml
 	@$(BIN)/etlch train configs/nano_100.yaml

@@ -88,7 +88,7 @@ def test_scores_and_report(root, runs, tmp_path):
     assert mean["nano_100", "readable"] > mean["nano_untuned", "readable"]  # it has learned to open a JSON object
     html = (tmp_path / "report" / "index.html").read_text(encoding="utf-8")
     assert "nano_100" in html and "<svg" in html
-    assert "nano_100" in (tmp_path / "report" / "report.md").read_text(encoding="utf-8")
+    assert "nano\\_100" in (tmp_path / "report" / "report.md").read_text(encoding="utf-8")  # escaped for Markdown
     assert list((tmp_path / "report").rglob("*.png"))
 
 
