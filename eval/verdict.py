@@ -141,6 +141,12 @@ def _overall(found: Findings) -> list[str]:
     models = [name for name in systems["system"] if not is_floor(name)]
     lines = []
     best = {task: _best(found, task, models) for task in found.tasks}
+    for task, name in best.items():
+        if name and not found.score(task, found.primary(task), name).score:
+            best[task] = ""
+            lines.append(
+                f"No model gets anything right on {found.titles[task]}: {title(found.primary(task))} is 0 for all."
+            )
     named = [name for name in dict.fromkeys(best.values()) if name]
     for name in named:
         where = [found.titles[task] for task in found.tasks if best[task] == name]
@@ -220,7 +226,7 @@ def _task(found: Findings, task: str) -> list[str]:
         return ["No system has a score on this task."]
     row = found.score(task, metric, best)
     if not row.score:
-        return [f"No system gets anything right: {title(metric)} is 0 for all.", *_health(found, task, best)]
+        return [_nothing_right(found, task, metric, floors)]
     lines = [f"Best: {best}, {title(metric)} {percent(row.score)}%{_span(row)} on {row.n:,} samples."]
     rest = [name for name in models if name != best]
     second = _best(found, task, rest)
@@ -238,6 +244,17 @@ def _task(found: Findings, task: str) -> list[str]:
     lines += _health(found, task, best)
     lines += _enough(found, task)
     return [line for line in lines if line]
+
+
+def _nothing_right(found: Findings, task: str, metric: str, floors: list[str]) -> str:
+    floor = _best(found, task, floors)
+    reached = found.score(task, metric, floor).score if floor else 0
+    if reached > 0:
+        return (
+            f"No model gets anything right: {title(metric)} is 0 for all of them; {floor}, which needs no model, "
+            f"reaches {percent(reached)}%."
+        )
+    return f"No system gets anything right: {title(metric)} is 0 for all."
 
 
 def _span(row: Any) -> str:

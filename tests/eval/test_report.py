@@ -244,6 +244,7 @@ def test_all_equal_or_missing_scores_give_a_report(without_figures, tmp_path, va
     text = write(tmp_path, tidy, samples=[]).read_text(encoding="utf-8")
     said = {0.0: "No system gets anything right", 1.0: "Not decided", np.nan: "No scores."}[value]
     assert said in text
+    assert ("has the best" in text) == (value == 1.0)  # nothing right is nobody's best
 
 
 def test_one_sample_gives_a_report_without_intervals(without_figures, tmp_path):
