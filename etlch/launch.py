@@ -115,8 +115,7 @@ def _prepare(output: Path, config: Config, force: bool) -> list[str]:
     if force:
         shutil.rmtree(output, ignore_errors=True)
         return []
-    checkpoints = sorted(output.glob("checkpoint-*"))
-    if not checkpoints:
+    if not any(output.glob("checkpoint-*")):
         return ["overwrite_output_dir=true"] if output.is_dir() else []
     started = read_stamp(output, STARTED)
     if started:

@@ -16,14 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from etlch.errors import EtlchError, ManyErrors
+from etlch.infer.llamafactory import ANSWERS, RAW, RUN
 from etlch.records import Record, read_jsonl, read_records
 from etlch.tasks import Card, load_cards
 
-ANSWERS = "generated_predictions.jsonl"
-RAW = (
-    "predict"  # LlamaFactory's own output of several test sets in one file, which `etlch predict` cuts into run folders
-)
-RUN = "run.json"
 _KEPT_BYTES = 16 * 2**20
 _FIELDS = ("prompt", "predict", "label")
 

@@ -7,7 +7,6 @@ were kept, so the gold is right by construction.
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
 
 from etlch.errors import EtlchError
 from etlch.records import Entity, Record, Triple
@@ -19,21 +18,15 @@ MAX_FRUITLESS = 500  # attempts in a row without a new article
 DROP_FIRST = 0.1  # how often the opening sentence is missing, so that position gives nothing away
 
 
-@dataclass(frozen=True, slots=True)
-class Relations:
-    """The relation names that may serve as JSON keys: they recur across topics and are not entity types."""
-
-    names: tuple[str, ...]
-
-
-def recurring_relations(topics: list[Topic], at_least: int = 3) -> Relations:
-    """Relations found in at least `at_least` training topics, so that a test key is never unheard of."""
+def recurring_relations(topics: list[Topic], at_least: int = 3) -> tuple[str, ...]:
+    """The relations that may serve as JSON keys: found in `at_least` training topics, so that a test key is never
+    unheard of, and not the name of an entity type."""
     counts: dict[str, int] = {}
     for topic in topics:
         if topic.split == "train":
             for name in {t.relation for s in topic.sentences for t in s.triples}:
                 counts[name] = counts.get(name, 0) + 1
-    return Relations(tuple(sorted(n for n, c in counts.items() if c >= at_least and n not in TYPES)))
+    return tuple(sorted(n for n, c in counts.items() if c >= at_least and n not in TYPES))
 
 
 def compose(topics: list[Topic], split: str, count: int, prefix: str, seed: int) -> list[Record]:
@@ -70,7 +63,9 @@ def compose(topics: list[Topic], split: str, count: int, prefix: str, seed: int)
     return records
 
 
-def _article(main: Topic, pool: list[Topic], relations: Relations, rng: random.Random, name: str) -> Record | None:
+def _article(
+    main: Topic, pool: list[Topic], relations: tuple[str, ...], rng: random.Random, name: str
+) -> Record | None:
     target = int(min(MAX_LENGTH, max(MIN_LENGTH + 40, rng.lognormvariate(5.75, 0.5))))
     topics = [main]
     if target > JOIN_ABOVE:
@@ -125,7 +120,7 @@ def _kept(topic: Topic, target: int, rng: random.Random) -> list[Sentence]:
 
 
 def _fields(
-    entities: list[Entity], triples: tuple[Triple, ...], relations: Relations, rng: random.Random
+    entities: list[Entity], triples: tuple[Triple, ...], relations: tuple[str, ...], rng: random.Random
 ) -> dict[str, list[str]]:
     """What the JSON task asks of this article: three to six keys, at times one that it says nothing about.
 
@@ -136,12 +131,12 @@ def _fields(
         by_type.setdefault(entity.type, {})[entity.text] = None
     by_relation: dict[str, dict[str, None]] = {}
     for triple in triples:
-        if triple.relation in relations.names:
+        if triple.relation in relations:
             by_relation.setdefault(triple.relation, {})[triple.tail] = None
     wanted = rng.sample(sorted(by_type), min(len(by_type), rng.randint(2, 3)))
     wanted += rng.sample(sorted(by_relation), min(len(by_relation), rng.randint(1, 3)))
     if rng.random() < 0.25:
-        absent = sorted((set(TYPES) | set(relations.names)) - set(by_type) - set(by_relation))
+        absent = sorted((set(TYPES) | set(relations)) - set(by_type) - set(by_relation))
         wanted.append(rng.choice(absent))
     rng.shuffle(wanted)
     return {key: list(by_type.get(key) or by_relation.get(key) or {}) for key in wanted}

@@ -16,7 +16,8 @@ from etlch.configs import Config
 from etlch.errors import EtlchError
 from etlch.records import dump_json, read_jsonl, write_text
 
-ANSWERS = "generated_predictions.jsonl"
+ANSWERS, RUN = "generated_predictions.jsonl", "run.json"
+RAW = "predict"  # LlamaFactory's own output of several test sets in one file, which is cut into run folders
 DECODING = (
     "do_sample",
     "max_new_tokens",
@@ -72,7 +73,7 @@ def _split(path: Path, config: Config, files: dict[str, Path], output: Path) -> 
         folder = output.parent / task_of(name)
         write_text(folder / ANSWERS, "".join(dump_json(row) + "\n" for row in rows))
         about = _about(path, config, files[name], name, rows, stamp, tokens)
-        write_text(folder / "run.json", json.dumps(about, indent=2, ensure_ascii=False) + "\n")
+        write_text(folder / RUN, json.dumps(about, indent=2, ensure_ascii=False) + "\n")
         yield folder
 
 

@@ -81,7 +81,7 @@ THEMES = (
 """The twelve themes of InstructIE, Table 2."""
 
 SEPARATOR = "－"
-_LONGEST_FIRST = 2  # shorter surfaces (鐵 in 地鐵) are not looked for unmarked
+_LEAST_LENGTH = 2  # shorter surfaces (鐵 in 地鐵) are not looked for unmarked
 
 
 @dataclass(frozen=True, slots=True)
@@ -306,7 +306,7 @@ def _inconsistencies(sentences: list[Sentence]) -> Iterator[tuple[int, str]]:
                         sentence.line,
                         f"{entity.text!r} is {entity.type} here and {kinds[entity.text]} elsewhere (expected one type a topic)",
                     )
-    surfaces = sorted((s for s in kinds if len(s) >= _LONGEST_FIRST), key=len, reverse=True)
+    surfaces = sorted((s for s in kinds if len(s) >= _LEAST_LENGTH), key=len, reverse=True)
     if not surfaces:
         return
     pattern = re.compile("|".join(map(_whole_word, surfaces)))
