@@ -56,6 +56,15 @@ class Draft:
     source: str = ""
     problems: list[tuple[str, str]] = field(default_factory=list)
 
+    def read_mentions(self, items: Iterable[Any], name: str, read: Callable[[Any, str], Mention]) -> None:
+        """Add what `read(item, where)` makes of each item of the list `name`; its EtlchErrors become problems."""
+        for number, item in enumerate(items):
+            where = f"{self.where}: {name}[{number}]"
+            try:
+                self.mentions.append(read(item, where))
+            except EtlchError as error:
+                self.problems.append((where, str(error)))
+
 
 @dataclass(slots=True)
 class Tally:

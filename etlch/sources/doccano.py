@@ -46,12 +46,7 @@ def _drafts(path: Path, options: Options, report: Report) -> Iterator[Draft]:
 def _add_labels(draft: Draft, row: Row) -> None:
     there = [name for name in (*_LABELS, "entities") if row.get(name)]
     for name in there:
-        for number, item in enumerate(list_at(row, name)):
-            where = f"{draft.where}: {name}[{number}]"
-            try:
-                draft.mentions.append(_mention(item, where))
-            except EtlchError as error:
-                draft.problems.append((where, str(error)))
+        draft.read_mentions(list_at(row, name), name, _mention)
 
 
 def _mention(item: Any, where: str) -> Mention:

@@ -52,12 +52,7 @@ def _add_spans(draft: Draft, row: Row) -> None:
         value = row.get(name)
         if isinstance(value, dict):  # Doc.to_json keeps span groups by name
             value = [item for group in value.values() for item in group]
-        for number, item in enumerate(list_at({name: value}, name)):
-            where = f"{draft.where}: {name}[{number}]"
-            try:
-                draft.mentions.append(_mention(item, where))
-            except EtlchError as error:
-                draft.problems.append((where, str(error)))
+        draft.read_mentions(list_at({name: value}, name), name, _mention)
 
 
 def _mention(item: Any, where: str) -> Mention:

@@ -59,12 +59,8 @@ def _draft(row: Row, where: str, name: str, options: Options) -> tuple[Draft, li
     joiner = guess_joiner(tokens) if options.joiner is None else options.joiner
     offsets = token_offsets(tokens, joiner)
     draft = Draft(where, name, joiner.join(tokens))
-    for number, item in enumerate(list_at(row, "entity_mentions")):
-        place = f"{where}: entity_mentions[{number}]"
-        try:
-            draft.mentions.append(_mention(item, offsets, place))
-        except EtlchError as error:
-            draft.problems.append((place, str(error)))
+    name_of_list = "entity_mentions"
+    draft.read_mentions(list_at(row, name_of_list), name_of_list, lambda item, place: _mention(item, offsets, place))
     return draft, offsets
 
 
