@@ -9,41 +9,24 @@ from typing import Any
 
 import yaml
 
+from etlch import yamlfile
 from etlch.errors import EtlchError
 
 Config = dict[str, Any]
 
 
-class _Loader(yaml.SafeLoader):
-    """SafeLoader that refuses a key that stands twice (LlamaFactory's own loader does, with a traceback)."""
-
-    def construct_mapping(self, node, deep=False):
-        seen: dict[str, int] = {}
-        for key, _ in node.value:
-            if key.value in seen:
-                raise yaml.YAMLError(
-                    f"line {key.start_mark.line + 1}: key {key.value!r} again (first on line {seen[key.value]})"
-                )
-            seen[key.value] = key.start_mark.line + 1
-        return super().construct_mapping(node, deep)
-
-
 def read(path: str | Path, overrides: list[str] | None = None) -> Config:
     """The config with its overrides. Raises EtlchError for a bad file or an override that is not `key=value`."""
-    path = Path(path)
-    try:
-        config = yaml.load(path.read_text(encoding="utf-8-sig"), _Loader)  # a SafeLoader
-    except OSError as error:
-        raise EtlchError(f"{path}: cannot be read ({error.strerror or error})") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise EtlchError(f"{path}: not YAML ({' '.join(str(error).split())})") from None
-    if not isinstance(config, dict):
-        raise EtlchError(f"{path}: found {type(config).__name__} (expected keys and values)")
+    config = yamlfile.read(path, "keys and values such as `learning_rate: 1.0e-4`").data
     for override in overrides or []:
         key, equals, value = override.partition("=")
         if not equals or not key.isidentifier():
             raise EtlchError(f"override {override!r} (expected key=value, for example max_steps=10)")
-        config[key] = yaml.safe_load(value) if value else None
+        try:
+            config[key] = yaml.safe_load(value) if value else None
+        except (yaml.YAMLError, ValueError) as error:
+            what = getattr(error, "problem", None) or error
+            raise EtlchError(f"override {override!r}: not YAML: {what} (expected key=value)") from None
     return config
 
 

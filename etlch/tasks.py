@@ -6,12 +6,12 @@ A task is added by adding a card and a JSONL of records; no code changes. See RE
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from etlch import yamlfile
 from etlch.errors import EtlchError, ManyErrors
 from etlch.formats import FORMATS, Format, Parsed, Schema
 from etlch.records import Record
@@ -90,19 +90,12 @@ class Card:
 
 
 def load_card(path: str | Path) -> Card:
-    """Read and check one card. Raises ManyErrors with every problem, each naming file and key."""
-    path = Path(path)
-    row = _read(path)
-    problems = [f"unknown key {key!r} (expected {', '.join(_KEYS)})" for key in row if key not in _KEYS]
-    for key, kind in _KEYS.items():
-        if key not in row and key not in _OPTIONAL:
-            problems.append(f"{key}: missing (expected a {kind.__name__})")
-        elif key in row and not isinstance(row[key], kind):
-            problems.append(f"{key}: found {row[key]!r} (expected a {kind.__name__})")
-    if not problems:
-        problems += _semantic_problems(row)
+    """Read and check one card. Raises ManyErrors with every problem, each naming file, line and key."""
+    file = yamlfile.read(path, f"the keys {', '.join(_KEYS)}")
+    row = file.data
+    problems = list(_problems_of_keys(row)) or list(_semantic_problems(row))
     if problems:
-        raise ManyErrors([f"{path}: {problem}" for problem in problems])
+        raise ManyErrors([f"{file.where(key)}: {problem}" for key, problem in problems])
     return Card(
         name=row["name"],
         family=row["family"],
@@ -141,43 +134,35 @@ def load_cards(folder: str | Path = "tasks") -> list[Card]:
     return cards
 
 
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        row = yaml.safe_load(path.read_bytes().decode("utf-8-sig"))
-    except OSError as error:
-        raise ManyErrors([f"{path}: cannot be read ({error.strerror or error})"]) from None
-    except UnicodeDecodeError as error:
-        raise ManyErrors([f"{path}: not UTF-8 ({error.reason} at byte {error.start + 1})"]) from None
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        raise ManyErrors(
-            [f"{path}:{mark.line + 1 if mark else 1}: not YAML ({getattr(error, 'problem', error)})"]
-        ) from None
-    if not isinstance(row, dict):
-        raise ManyErrors([f"{path}: found {type(row).__name__} (expected the keys {', '.join(_KEYS)})"])
-    return row
+def _problems_of_keys(row: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """(key, problem) of each key that is unknown, missing or of the wrong kind."""
+    for key in row:
+        if key not in _KEYS:
+            yield key, f"unknown key {key!r} (expected {', '.join(_KEYS)})"
+    for key, kind in _KEYS.items():
+        if key not in row and key not in _OPTIONAL:
+            yield key, f"{key}: missing (expected a {kind.__name__})"
+        elif key in row and not isinstance(row[key], kind):
+            yield key, f"{key}: found {row[key]!r} (expected a {kind.__name__})"
 
 
-def _semantic_problems(row: dict[str, Any]) -> list[str]:
-    problems = []
+def _semantic_problems(row: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """(key, problem) of each value that is of the right kind and wrong all the same."""
     for key in ("name", "family"):
         if not (row[key].isascii() and row[key].replace("-", "").isalnum()):
-            problems.append(
-                f"{key}: found {row[key]!r} (expected ASCII letters, digits and hyphens: it names files and datasets)"
-            )
+            expected = "ASCII letters, digits and hyphens: it names files and datasets"
+            yield key, f"{key}: found {row[key]!r} (expected {expected})"
     if row["format"] not in FORMATS:
-        problems.append(f"format: found {row['format']!r} (expected one of {', '.join(FORMATS)})")
+        yield "format", f"format: found {row['format']!r} (expected one of {', '.join(FORMATS)})"
     for key in ("metrics", "wins"):
         for name in row[key]:
             if name not in METRICS:
-                problems.append(f"{key}: found {name!r} (expected one of {', '.join(METRICS)})")
+                yield key, f"{key}: found {name!r} (expected one of {', '.join(METRICS)})"
     for name in row["wins"]:
         if name not in row["metrics"]:
-            problems.append(f"wins: {name!r} is not among this card's metrics")
-    if any(type(scale) is not int or scale < 1 for scale in row["scales"]) or row["scales"] != sorted(
-        set(row["scales"])
-    ):
-        problems.append(f"scales: found {row['scales']!r} (expected rising whole numbers such as [100, 300])")
+            yield "wins", f"wins: {name!r} is not among this card's metrics"
+    scales = row["scales"]
+    if any(type(scale) is not int or scale < 1 for scale in scales) or scales != sorted(set(scales)):
+        yield "scales", f"scales: found {scales!r} (expected rising whole numbers such as [100, 300])"
     if not all(isinstance(label, str) for label in row.get("labels", [])):
-        problems.append(f"labels: found {row['labels']!r} (expected a list of strings)")
-    return problems
+        yield "labels", f"labels: found {row['labels']!r} (expected a list of strings)"

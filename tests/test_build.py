@@ -1,11 +1,13 @@
 """What `make data` builds: current, nested, right by construction, free of leakage, the same bytes again."""
 
 import json
+import time
 
 import pytest
 
 from etlch.build import dataset, leakage
 from etlch.build.compose import compose
+from etlch.build.datacard import nearest_shares
 from etlch.errors import EtlchError
 from etlch.records import Record, read_records
 from etlch.sources.knowledge import Sentence, Topic, Wording
@@ -99,6 +101,38 @@ def test_leakage_is_found_where_there_is_some():
     assert leakage.measure(train, [Record("b", "全新。", source="knowledge/z+x")]).topics == 1
     inside = leakage.measure(train, [Record("b", "據說黃金比例的數值約為一點六一八左右。", source="knowledge/y")])
     assert inside.sentences == 0 and inside.ngrams > 0 and inside.records_with_ngram == 1
+
+
+def test_a_shared_run_across_the_end_of_a_sentence_is_found():
+    train = [Record("a", "甲乙丙丁戊己庚辛。子丑寅卯辰巳午未。", source="knowledge/x")]
+    test = [Record("b", "說丙丁戊己庚辛。子丑寅卯辰巳午！", source="knowledge/y")]  # 丙 to 午: thirteen
+    found = leakage.measure(train, test)
+    assert (found.sentences, found.normalised, found.ngrams) == (0, 0, 1)
+
+
+def test_the_overlap_of_articles_is_the_share_of_the_nearest_one():
+    texts = ["一。二。三。四。", "一。二。五。", "四。一。六。七。八。", "九。"]
+    records = [Record(str(number), text) for number, text in enumerate(texts)]
+    assert nearest_shares(records) == [2 / 4, 2 / 3, 2 / 5, 0]
+
+
+def test_the_build_reports_and_the_card_shows_the_same(built, tmp_path, capsys):
+    dataset.write(built, tmp_path)
+    printed = capsys.readouterr().out
+    card = built[dataset.DATA_CARD]
+    for heading in ("## Articles", "## Overlap between articles of a set", "## Gold", "## Leakage"):
+        assert heading in printed and heading in card
+    for row in ("| train, first 100 | 100 |", "| test | 300 |", "| 自然科學 | 5,877 |", "| 位於 | 2,603 |"):
+        assert row in printed and row in card
+    assert "shared sentences 0, the same after normalisation 0, shared 13-grams of characters 0" in " ".join(
+        printed.split()
+    )
+
+
+def test_the_build_takes_far_less_than_90_seconds_of_one_core(root):
+    before = time.process_time()
+    dataset.build(root)
+    assert time.process_time() - before < 45
 
 
 def test_too_few_topics_is_said_and_does_not_hang():

@@ -163,6 +163,8 @@ def test_reading_configs(tmp_path):
         configs.read(path, ["--a"])
     with pytest.raises(EtlchError, match="cannot be read"):
         configs.read(tmp_path / "none.yaml")
+    with pytest.raises(EtlchError, match=r"override 'a=\[': not YAML"):
+        configs.read(path, ["a=["])
     path.write_text("- a\n")
-    with pytest.raises(EtlchError, match="found list"):
+    with pytest.raises(EtlchError, match=r"c\.yaml:1: found list \(expected keys and values"):
         configs.read(path)

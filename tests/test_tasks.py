@@ -92,6 +92,26 @@ def test_broken_yaml_names_the_line(tmp_path):
         load_card(path)
 
 
+def test_a_mistake_is_named_with_its_line(tmp_path):
+    path = write_card(tmp_path)
+    rows = [f"{key}: {json.dumps(value)}" for key, value in CARD.items()]
+    path.write_text("\n".join([*rows, "promt: x"]).replace("json_fields", "jsonn"), encoding="utf-8")
+    with pytest.raises(ManyErrors, match=rf"c.*\.yaml:{len(CARD) + 1}: unknown key 'promt'"):
+        load_card(path)
+    path.write_text("\n".join(rows).replace("json_fields", "jsonn"), encoding="utf-8")
+    with pytest.raises(ManyErrors, match=r"\.yaml:5: format: found 'jsonn'"):
+        load_card(path)
+
+
+def test_every_bad_card_of_a_folder_is_named_at_once(tmp_path):
+    (tmp_path / "a.yaml").write_text("a: [", encoding="utf-8")
+    (tmp_path / "b.yaml").write_bytes(b"\xff")
+    write_card(tmp_path, format="x")
+    with pytest.raises(ManyErrors) as error:
+        load_cards(tmp_path)
+    assert [Path(line.split(":")[0]).name for line in error.value.problems] == ["a.yaml", "b.yaml", "colour.yaml"]
+
+
 def test_a_new_task_is_a_card_and_its_records(root, tmp_path):
     """A fourth card in a copy of the repository's data: files, registry entries and prompts, no code changed."""
     shutil.copytree(root / "tasks", tmp_path / "tasks")

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import statistics
 from collections import Counter
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from etlch.build.leakage import NGRAM, Leakage, sentences
 from etlch.records import Record
-from etlch.sources.knowledge import THEMES, TYPES, Topic, summary
+from etlch.sources.knowledge import THEMES, TYPES, Topic, by_language
 from etlch.tasks import Card
 
 Row = tuple[object, ...]
@@ -17,21 +19,22 @@ Row = tuple[object, ...]
 def write(topics: list[Topic], records: dict[Path, list[Record]], cards: list[Card], leak: Leakage) -> str:
     """The whole card as Markdown."""
     etlch = {path.stem: rows for path, rows in records.items() if path.parent.name == "etlch"}
+    sets = _scales(etlch["train"], cards) | etlch
     parts = [
         INTRODUCTION,
         "## Knowledge base\n",
-        _table(("", "Traditional Chinese", "English"), _summaries(topics)),
+        _table(("", *by_language(topics)), _summaries(topics)),
         _table(("theme", "train topics", "test topics"), _themes(topics)),
         "The articles below are composed from the Chinese topics; the English ones are there for the English systems to come.\n",
         "## Articles\n",
         ARTICLES,
         _table(
             ("set", "articles", "characters: least", "quartile", "median", "quartile", "most", "sentences"),
-            _lengths(etlch),
+            _lengths(sets),
         ),
-        "Sentence overlap, the share of an article's sentences that stand in another article of the same set too: "
-        + "; ".join(f"{name} {_overlap(rows):.0%}" for name, rows in etlch.items())
-        + ". Articles are composed, so a larger set repeats more; a larger scale adds combinations and wordings, not only facts.\n",
+        "## Overlap between articles of a set\n",
+        OVERLAP,
+        _table(("set", "different sentences", "repeated", "nearest: quartile", "median", "quartile"), _overlaps(sets)),
         "## Gold\n",
         _table(("entity type", *etlch), _type_counts(etlch)),
         _table(("relation (the 25 most frequent)", *etlch), _relation_counts(etlch)),
@@ -50,6 +53,14 @@ def write(topics: list[Topic], records: dict[Path, list[Record]], cards: list[Ca
     return "\n".join(parts)
 
 
+def digest(card: str) -> str:
+    """What a build reports, out of the card it wrote: lengths, overlap, frequencies, leakage."""
+    sections = re.split(r"(?m)^(?=## )", card)
+    return "".join(section for section in sections if section.startswith(REPORTED)).rstrip()
+
+
+REPORTED = ("## Articles", "## Overlap", "## Gold", "## Leakage")
+
 INTRODUCTION = """# Data card
 
 Made by `make data` from `data/knowledge/` (topics written for this project) and `tasks/*.yaml`; deterministic, checksums
@@ -66,6 +77,11 @@ in `manifest.json`. Licence: CC-BY-4.0. Language: Traditional Chinese (Taiwan).
 ARTICLES = """An article keeps sentences of one topic (or of two of the same theme) in reading order and takes one wording of each. Topics
 are dealt out evenly. The three tasks share the articles, as views of the same record. Train and validation together are the
 sizes of the paper; a config takes its validation rows from them with `val_size`.
+"""
+
+OVERLAP = """Repeated: the share of the sentences that stand, in the same wording, in another article of the same set too. Nearest: the
+share of an article's sentences that one other article has as well, for the article with which it shares most. Articles are
+composed from a finite base, so a larger set repeats more: it adds combinations and wordings, not only facts.
 """
 
 LIMITS = """## Limits
@@ -87,8 +103,8 @@ def _table(head: tuple[str, ...], rows: list[Row]) -> str:
 
 
 def _summaries(topics: list[Topic]) -> list[Row]:
-    chinese, english = (summary([t for t in topics if t.lang == lang]) for lang in ("zh-TW", "en"))
-    return [(name, chinese[name], english[name]) for name in chinese]
+    counts = by_language(topics)
+    return [(name, *(of_one[name] for of_one in counts.values())) for name in counts["zh-TW"]]
 
 
 def _themes(topics: list[Topic]) -> list[Row]:
@@ -96,36 +112,61 @@ def _themes(topics: list[Topic]) -> list[Row]:
     return [(theme, counts[theme, "train"], counts[theme, "test"]) for theme in THEMES]
 
 
+def _scales(train: list[Record], cards: list[Card]) -> dict[str, list[Record]]:
+    """The beginnings of the training set that tasks train on."""
+    scales = {scale for card in cards if card.family == "etlch" for scale in card.scales if scale < len(train)}
+    return {f"train, first {scale}": train[:scale] for scale in sorted(scales)}
+
+
 def _lengths(sets: dict[str, list[Record]]) -> list[Row]:
-    rows = []
+    rows: list[Row] = []
     for name, records in sets.items():
         sizes = sorted(len(r.text) for r in records)
-        quartiles = [round(q) for q in statistics.quantiles(sizes, n=4)]
-        rows.append(
-            (
-                name,
-                len(sizes),
-                sizes[0],
-                *quartiles,
-                sizes[-1],
-                f"{statistics.mean(len(sentences(r.text)) for r in records):.1f}",
-            )
-        )
+        quartiles = [round(q) for q in _quartiles(sizes)]
+        mean = statistics.mean(len(sentences(r.text)) for r in records)
+        rows.append((name, len(sizes), sizes[0], *quartiles, sizes[-1], f"{mean:.1f}"))
     return rows
 
 
-def _overlap(records: list[Record]) -> float:
-    counts = Counter(s for r in records for s in sentences(r.text))
-    total = sum(counts.values())
-    return sum(c for c in counts.values() if c > 1) / total
+def _overlaps(sets: dict[str, list[Record]]) -> list[Row]:
+    rows: list[Row] = []
+    for name, records in sets.items():
+        counts = Counter(s for r in records for s in sentences(r.text))
+        repeated = sum(count for count in counts.values() if count > 1) / counts.total()
+        quartiles = _quartiles(nearest_shares(records))
+        rows.append((name, len(counts), f"{repeated:.0%}", *(f"{share:.0%}" for share in quartiles)))
+    return rows
 
 
-def _counts(sets: dict[str, list[Record]], labels, names) -> list[Row]:
+def nearest_shares(records: list[Record]) -> list[float]:
+    """For each article, the share of its different sentences that one other article has too: the largest such share."""
+    articles = [set(sentences(record.text)) for record in records]
+    holders: dict[str, list[int]] = {}
+    for number, article in enumerate(articles):
+        for sentence in article:
+            holders.setdefault(sentence, []).append(number)
+    shares = []
+    for number, article in enumerate(articles):
+        common = Counter(other for sentence in article for other in holders[sentence] if other != number)
+        shares.append(max(common.values(), default=0) / len(article))
+    return shares
+
+
+def _quartiles(values: list[float]) -> list[float]:
+    return statistics.quantiles(values if len(values) > 1 else values * 2, n=4)
+
+
+def _counts(
+    sets: dict[str, list[Record]],
+    labels: Callable[[Record], Iterable[str]],
+    names: Callable[[dict[str, Counter[str]]], Iterable[str]],
+) -> list[Row]:
+    """A row a label, a column a set; `names` chooses the labels out of the counts."""
     counters = {name: Counter(label for r in rows for label in labels(r)) for name, rows in sets.items()}
     return [(label, *(counters[name][label] for name in sets)) for label in names(counters)]
 
 
-def _top(counters: dict[str, Counter]) -> list[str]:
+def _top(counters: dict[str, Counter[str]]) -> list[str]:
     total = sum(counters.values(), Counter())
     return sorted(total, key=lambda label: (-total[label], label))[:25]
 

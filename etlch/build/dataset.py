@@ -13,7 +13,7 @@ from etlch.build import datacard, leakage
 from etlch.build.compose import compose
 from etlch.errors import EtlchError, ManyErrors
 from etlch.records import Record, dump_json, read_records, write_text
-from etlch.sources.knowledge import Topic, load_topics
+from etlch.sources.knowledge import load_topics
 from etlch.tasks import Card, load_cards
 
 SEED = 20250821
@@ -99,7 +99,8 @@ def stale(files: Files, root: Path) -> list[str]:
 
 
 def write(files: Files, root: Path) -> list[Path]:
-    """Write what differs; returns the paths written."""
+    """Write what differs, and print what the data is like; returns the paths written."""
+    print(datacard.digest(files[DATA_CARD]))
     written = []
     for path, text in files.items():
         target = root / path
@@ -107,8 +108,3 @@ def write(files: Files, root: Path) -> list[Path]:
             write_text(target, text)
             written.append(path)
     return written
-
-
-def knowledge(root: Path) -> list[Topic]:
-    """The checked knowledge base of a repository."""
-    return load_topics(root / KNOWLEDGE)

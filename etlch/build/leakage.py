@@ -52,33 +52,26 @@ def _ngrams(text: str) -> set[str]:
 def measure(train: Iterable[Record], test: Iterable[Record]) -> Leakage:
     """Compare every test record with all training records.
 
-    13-grams are of characters in the normalised text (n-grams of 13 words are the usual measure for English; thirteen
-    Chinese characters are about eight words, so this is stricter).
+    13-grams are of characters in the whole normalised article, across the ends of sentences (n-grams of 13 words are
+    the usual measure for English; thirteen Chinese characters are about eight words, so this is stricter).
     """
     topics: set[str] = set()
     exact: set[str] = set()
     grams: set[str] = set()
     for record in train:
         topics |= _topics(record)
-        new = set(sentences(record.text)) - exact
-        exact |= new
-        for sentence in new:
-            grams |= _ngrams(normalise(sentence))
+        exact |= set(sentences(record.text))
+        grams |= _ngrams(normalise(record.text))
     loose = {normalise(sentence) for sentence in exact}
     found: dict[str, set[str]] = {"topic": set(), "sentence": set(), "normalised sentence": set(), "13-gram": set()}
     touched = 0
     for record in test:
+        own = set(sentences(record.text))
+        shared = _ngrams(normalise(record.text)) & grams
+        touched += bool(shared)
         found["topic"] |= _topics(record) & topics
-        shared_here = False
-        for sentence in sentences(record.text):
-            plain = normalise(sentence)
-            if sentence in exact:
-                found["sentence"].add(sentence)
-            if plain in loose:
-                found["normalised sentence"].add(plain)
-            shared = _ngrams(plain) & grams
-            found["13-gram"] |= shared
-            shared_here = shared_here or bool(shared)
-        touched += shared_here
+        found["sentence"] |= own & exact
+        found["normalised sentence"] |= set(map(normalise, own)) & loose
+        found["13-gram"] |= shared
     examples = tuple(f"{kind}: {text}" for kind, texts in found.items() for text in sorted(texts)[:5])
     return Leakage(*(len(texts) for texts in found.values()), touched, examples)

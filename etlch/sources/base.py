@@ -157,6 +157,16 @@ class Written:
     left_out: Counter[str] = field(default_factory=Counter)
 
 
+@dataclass(slots=True)
+class Sample:
+    """What a sniffer may look at: the path, the beginning of the file as text, its first bytes, its first JSON rows."""
+
+    path: Path
+    head: str = ""
+    magic: bytes = b""
+    rows: list[Any] = field(default_factory=list)
+
+
 @dataclass(frozen=True, slots=True)
 class Reader:
     """A source format. `sniff` says in a few words why a file is of this format, or nothing. `options` are the names
@@ -166,7 +176,7 @@ class Reader:
     name: str
     what: str
     example: str
-    sniff: Callable[[Any], str]
+    sniff: Callable[[Sample], str]
     read: Callable[[Path, Options, Report], tuple[Iterable[Draft], Frame]]
     options: tuple[str, ...] = ()
     units: tuple[str, ...] = offsets.UNITS

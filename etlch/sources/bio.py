@@ -17,7 +17,7 @@ from pathlib import Path
 
 from etlch.errors import EtlchError, ManyErrors
 from etlch.records import Entity, Record
-from etlch.sources.base import Draft, Options, Reader, Report, Written, make_id, open_text
+from etlch.sources.base import Draft, Options, Reader, Report, Sample, Written, make_id, open_text
 from etlch.sources.spans import Mention
 from etlch.sources.text_files import BOM, CJK, split_lines
 
@@ -529,13 +529,13 @@ def _are_tags(cells: list[str]) -> bool:
     return good * 10 >= len(cells) * 9
 
 
-def _sniff_flat(sample) -> str:
+def _sniff_flat(sample: Sample) -> str:
     lines = [body for body, _ in split_lines(sample.head)]
     count = tag_columns(lines) if not sample.rows else 0
     return "the last column holds tags such as B-PER" if count and not _is_layered(lines, count) else ""
 
 
-def _sniff_layered(sample) -> str:
+def _sniff_layered(sample: Sample) -> str:
     lines = [body for body, _ in split_lines(sample.head)]
     count = tag_columns(lines) if not sample.rows else 0
     return f"all {count} columns after the first hold tags" if count and _is_layered(lines, count) else ""

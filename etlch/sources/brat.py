@@ -15,7 +15,7 @@ from pathlib import Path
 from etlch.errors import EtlchError, ManyErrors
 from etlch.records import Entity, Record, Triple
 from etlch.sources import base
-from etlch.sources.base import Draft, Options, Reader, Report, Written
+from etlch.sources.base import Draft, Options, Reader, Report, Sample, Written
 from etlch.sources.spans import Mention, Span
 from etlch.sources.text_files import BOM, line_ends, read_text, split_lines
 
@@ -292,7 +292,7 @@ def _highest(document: Annotated, letter: str) -> int:
     return max((int(line.id[1:]) for line in document.lines if re.fullmatch(rf"{letter}\d+", line.id)), default=0)
 
 
-def _sniff(sample) -> str:
+def _sniff(sample: Sample) -> str:
     if sample.path.is_dir():
         return "a folder with .ann files" if next(sample.path.rglob("*.ann"), None) else ""
     if sample.path.suffix == ".ann" or (sample.path.suffix == ".txt" and sample.path.with_suffix(".ann").is_file()):

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from etlch.errors import EtlchError
-from etlch.sources.base import Draft, Options, Reader, Report, make_id
+from etlch.sources.base import Draft, Options, Reader, Report, Sample, make_id
 from etlch.sources.json_rows import Row, label_of, list_at, object_at, read_rows, span_of, text_of
 from etlch.sources.spans import Mention, has_astral
 
@@ -71,7 +71,7 @@ def _add_relations(draft: Draft, row: Row) -> None:
             )
 
 
-def _sniff(sample) -> str:
+def _sniff(sample: Sample) -> str:
     rows = [row for row in sample.rows if isinstance(row, dict) and any(name in row for name in _TEXT)]
     if rows and all(any(_is_label(row.get(name)) for name in _LABELS) for row in rows):
         return "rows with a text and label: [[start, end, type]]"

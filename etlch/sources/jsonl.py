@@ -8,7 +8,7 @@ from typing import Any
 
 from etlch.errors import EtlchError
 from etlch.records import Record, dump_json, record_from_json
-from etlch.sources.base import Draft, Options, Reader, Report, Written, make_id
+from etlch.sources.base import Draft, Options, Reader, Report, Sample, Written, make_id
 from etlch.sources.json_rows import object_at, read_rows
 from etlch.sources.spans import Mention
 
@@ -68,7 +68,7 @@ def _write(records: list[Record], frame: None, options: Options) -> Written:
     return Written({"": "".join(dump_json(record.to_json()) + "\n" for record in records)})
 
 
-def _sniff(sample) -> str:
+def _sniff(sample: Sample) -> str:
     for row in sample.rows:
         if not (isinstance(row, dict) and {"id", "text"} <= set(row) <= _KEYS):
             return ""

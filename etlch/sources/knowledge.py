@@ -17,15 +17,15 @@ that any article that holds the sentence also holds the triple. data/knowledge/R
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from etlch import yamlfile
 from etlch.errors import EtlchError, ManyErrors
 from etlch.records import Entity, Triple
+from etlch.yamlfile import YamlFile
 
 TYPES = (
     "人物",
@@ -80,6 +80,10 @@ THEMES = (
 )
 """The twelve themes of InstructIE, Table 2."""
 
+_HEAD = ("topic", "theme", "split", "lang")
+_KEYS = (*_HEAD, "sentences")
+_KEYS_OF_SENTENCE = ("text", "also", "triples")
+_OF_ONE = ("sentences", "with a second wording", "entity mentions", "nested mentions", "triples", "without a triple")
 SEPARATOR = "－"
 _LEAST_LENGTH = 2  # shorter surfaces (鐵 in 地鐵) are not looked for unmarked
 
@@ -157,117 +161,113 @@ def parse_triple(written: str) -> tuple[str, str, str]:
 
 def load_topic(path: str | Path) -> Topic:
     """Read and check one topic file. Raises ManyErrors with every problem as `file:line: ...`."""
-    path = Path(path)
-    row, lines = _load_yaml(path)
-    problems: list[str] = []
-    _check_head(path, row, problems)
+    file = yamlfile.read(path, f"the keys {', '.join(_KEYS)}")
+    problems = list(_problems_of_head(file))
+    found = file.data.get("sentences")
     sentences = []
-    for index, item in enumerate(row.get("sentences") or []):
-        line = lines[index] if index < len(lines) else 1
+    for index, item in enumerate(found if isinstance(found, list) else []):
+        line = file.lines["sentences", index]
         try:
-            sentences.append(_sentence(item, line, TYPES_EN if row.get("lang") == "en" else TYPES))
+            sentences.append(_sentence(item, line, TYPES_EN if file.data.get("lang") == "en" else TYPES))
         except ManyErrors as errors:
-            problems += [f"{path}:{line}: sentence {index + 1}: {p}" for p in errors.problems]
+            problems += [f"{file.path}:{line}: sentence {index + 1}: {p}" for p in errors.problems]
     if not problems:
-        problems += [f"{path}:{line}: {what}" for line, what in _inconsistencies(sentences)]
+        problems += [f"{file.path}:{line}: {what}" for line, what in _inconsistencies(sentences)]
     if problems:
         raise ManyErrors(problems)
-    return Topic(path.stem, row["topic"], row["theme"], row["split"], row["lang"], tuple(sentences))
+    head = (file.data[key] for key in _HEAD)
+    return Topic(file.path.stem, *head, tuple(sentences))
+
+
+def load_files(paths: Iterable[Path]) -> tuple[list[Topic], list[str]]:
+    """The topics of the files that are right, and the problems of all the others, repeated sentences among them."""
+    topics: list[Topic] = []
+    problems: list[str] = []
+    seen: dict[str, str] = {}
+    for path in paths:
+        try:
+            topic = load_topic(path)
+        except ManyErrors as errors:
+            problems += errors.problems
+            continue
+        topics.append(topic)
+        problems += _repeated(path, topic, seen)
+    return topics, problems
 
 
 def load_topics(folder: str | Path) -> list[Topic]:
     """Read every topic of a folder, sorted by file name. Raises ManyErrors with the problems of all the files."""
-    folder = Path(folder)
-    paths = sorted(folder.glob("*.yaml"))
-    if not paths:
-        raise EtlchError(f"{folder}: no topic file (expected *.yaml)")
-    topics, problems = [], []
-    for path in paths:
-        try:
-            topics.append(load_topic(path))
-        except ManyErrors as errors:
-            problems += errors.problems
-        except EtlchError as error:
-            problems.append(str(error))
-    seen: dict[str, str] = {}
-    for topic in topics:
-        for sentence in topic.sentences:
-            for wording in sentence.wordings:
-                where = f"{folder / topic.slug}.yaml:{sentence.line}"
-                first = seen.setdefault(wording.text, where)
-                if first != where:
-                    problems.append(f"{where}: the same sentence as {first}: {wording.text[:40]}")
+    topics, problems = load_files(topic_files(Path(folder)))
     if problems:
         raise ManyErrors(problems)
     return topics
 
 
-def _load_yaml(path: Path) -> tuple[dict[str, Any], list[int]]:
-    """The decoded file and the line of each sentence."""
-    try:
-        text = path.read_bytes().decode("utf-8-sig")
-    except OSError as error:
-        raise EtlchError(f"{path}: cannot be read ({error.strerror or error})") from None
-    except UnicodeDecodeError as error:
-        raise EtlchError(f"{path}: not UTF-8 ({error.reason} at byte {error.start + 1})") from None
-    try:
-        loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)(text)
-        node = loader.get_single_node()
-        row = loader.construct_document(node) if node else None
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = mark.line + 1 if mark else 1
-        raise EtlchError(f"{path}:{line}: not YAML ({getattr(error, 'problem', None) or error})") from None
-    if not isinstance(row, dict):
-        raise EtlchError(f"{path}:1: found {type(row).__name__} (expected keys topic, theme, split, lang, sentences)")
-    lines = []
-    for key, value in node.value:
-        if key.value == "sentences" and isinstance(value, yaml.SequenceNode):
-            lines = [item.start_mark.line + 1 for item in value.value]
-    return row, lines
+def topic_files(folder: Path) -> list[Path]:
+    """The topic files of a folder, by name. Raises EtlchError when there is none."""
+    paths = sorted(folder.glob("*.yaml"))
+    if not paths:
+        raise EtlchError(f"{folder}: no topic file (expected *.yaml)")
+    return paths
 
 
-def _check_head(path: Path, row: dict[str, Any], problems: list[str]) -> None:
+def _repeated(path: Path, topic: Topic, seen: dict[str, str]) -> Iterator[str]:
+    """Sentences that stand in an earlier place too; `seen` maps the sentences so far to their places."""
+    for sentence in topic.sentences:
+        for wording in sentence.wordings:
+            where = f"{path}:{sentence.line}"
+            first = seen.setdefault(wording.text, where)
+            if first != where:
+                yield f"{where}: the same sentence as {first}: {wording.text[:40]}"
+
+
+def _problems_of_head(file: YamlFile) -> Iterator[str]:
     allowed = {"theme": THEMES, "split": ("train", "test"), "lang": ("zh-TW", "en")}
-    for key in ("topic", "theme", "split", "lang"):
-        value = row.get(key)
+    for key in _HEAD:
+        value = file.data.get(key)
         if not isinstance(value, str) or not value:
-            problems.append(f"{path}:1: {key}: found {value!r} (expected a string)")
+            yield f"{file.where(key)}: {key}: found {value!r} (expected a string)"
         elif key in allowed and value not in allowed[key]:
-            problems.append(f"{path}:1: {key}: found {value!r} (expected one of {', '.join(allowed[key])})")
-    for key in sorted(set(row) - {"topic", "theme", "split", "lang", "sentences"}):
-        problems.append(f"{path}:1: unknown key {key!r} (expected topic, theme, split, lang, sentences)")
-    sentences = row.get("sentences")
+            yield f"{file.where(key)}: {key}: found {value!r} (expected one of {', '.join(allowed[key])})"
+    for key in file.data:
+        if key not in _KEYS:
+            yield f"{file.where(key)}: unknown key {key!r} (expected {', '.join(_KEYS)})"
+    sentences = file.data.get("sentences")
     if not isinstance(sentences, list) or not sentences:
-        problems.append(f"{path}:1: sentences: found {type(sentences).__name__} (expected a list)")
-        row["sentences"] = []
+        yield f"{file.where('sentences')}: sentences: found {sentences!r:.40} (expected a list)"
 
 
 def _sentence(item: Any, line: int, types: tuple[str, ...]) -> Sentence:
     """One sentence; raises ManyErrors with its problems."""
-    if not isinstance(item, dict) or not isinstance(item.get("text"), str):
+    if not isinstance(item, dict) or "text" not in item:
         raise ManyErrors([f"found {item!r:.60} (expected keys text, also, triples)"])
-    problems = [
-        f"unknown key {k!r} (expected text, also, triples)" for k in item if k not in ("text", "also", "triples")
-    ]
-    wordings = []
+    problems = [f"unknown key {k!r} (expected text, also, triples)" for k in item if k not in _KEYS_OF_SENTENCE]
+    wordings: dict[str, Wording] = {}
     for key in ("text", "also"):
         if key in item:
             try:
-                wordings.append(_wording(item[key], types))
+                wordings[key] = _wording(item[key], types)
             except EtlchError as error:
                 problems.append(f"{key}: {error}")
     triples = []
-    for written in item.get("triples") or []:
+    for written in _list(item, "triples", problems):
         try:
             triples.append(_triple(written, wordings))
         except EtlchError as error:
             problems.append(str(error))
-    if len(wordings) == 2 and wordings[0].text == wordings[1].text:
+    if len({wording.text for wording in wordings.values()}) < len(wordings):
         problems.append("also: the same words as text (expected a second wording)")
     if problems:
         raise ManyErrors(problems)
-    return Sentence(tuple(wordings), tuple(dict.fromkeys(triples)), line)
+    return Sentence(tuple(wordings.values()), tuple(dict.fromkeys(triples)), line)
+
+
+def _list(item: dict[str, Any], key: str, problems: list[str]) -> list[Any]:
+    value = item.get(key) or []
+    if not isinstance(value, list):
+        problems.append(f"{key}: found {value!r:.40} (expected a list)")
+        return []
+    return value
 
 
 def _wording(marked: Any, types: tuple[str, ...]) -> Wording:
@@ -284,14 +284,13 @@ def _wording(marked: Any, types: tuple[str, ...]) -> Wording:
     return wording
 
 
-def _triple(written: Any, wordings: list[Wording]) -> Triple:
+def _triple(written: Any, wordings: dict[str, Wording]) -> Triple:
     head, relation, tail = parse_triple(written)
     for role, value in (("head", head), ("tail", tail)):
-        for number, wording in enumerate(wordings):
+        for name, wording in wordings.items():
             if value not in wording.text:
-                name = ("text", "also")[number]
                 raise EtlchError(f"triple {written!r}: {role} {value!r} is not in {name!r}: {wording.text}")
-    types = {e.text: e.type for wording in wordings for e in wording.entities}
+    types = {e.text: e.type for wording in wordings.values() for e in wording.entities}
     return Triple(head, relation, tail, types.get(head, ""), types.get(tail, ""))
 
 
@@ -336,18 +335,25 @@ def _near(text: str, position: int) -> str:
 
 
 def summary(topics: list[Topic]) -> dict[str, int]:
-    """Counts that the authoring guide asks for."""
+    """The counts of these topics. An alias is the tail of a triple 別名 (in English "also known as")."""
     sentences = [s for t in topics for s in t.sentences]
+    first = [s.wordings[0] for s in sentences]
+    triples = [triple for s in sentences for triple in s.triples]
     return {
         "topics": len(topics),
         "test topics": sum(t.split == "test" for t in topics),
+        "themes": len({t.theme for t in topics}),
         "sentences": len(sentences),
         "with a second wording": sum(len(s.wordings) == 2 for s in sentences),
         "without a triple": sum(not s.triples for s in sentences),
-        "entity mentions": sum(len(s.wordings[0].entities) for s in sentences),
-        "nested mentions": sum(_nested(s.wordings[0]) for s in sentences),
-        "triples": sum(len(s.triples) for s in sentences),
-        "characters": sum(len(s.wordings[0].text) for s in sentences),
+        "with three triples or more": sum(len(s.triples) >= 3 for s in sentences),
+        "entity mentions": sum(len(w.entities) for w in first),
+        "entity types": len({e.type for w in first for e in w.entities}),
+        "nested mentions": sum(map(_nested, first)),
+        "triples": len(triples),
+        "relations": len({t.relation for t in triples}),
+        "aliases": sum(t.relation in ("別名", "also known as") for t in triples),
+        "characters": sum(len(w.text) for w in first),
     }
 
 
@@ -356,26 +362,21 @@ def _nested(wording: Wording) -> int:
     return sum(any(o != s and o[0] <= s[0] and s[1] <= o[1] for o in spans) for s in spans)
 
 
-def main(arguments: list[str]) -> int:
-    """`python -m etlch.sources.knowledge FILE...`: check topic files and print their counts."""
-    import sys
-
-    failed = False
-    topics = []
-    for name in arguments:
-        try:
-            topics.append(load_topic(name))
-        except EtlchError as error:
-            failed = True
-            print(error, file=sys.stderr)
-    for topic in topics:
-        print(topic.slug, " ".join(f"{k}={v}" for k, v in list(summary([topic]).items())[2:]))
-    if len(topics) > 1:
-        print("all", " ".join(f"{k}={v}" for k, v in summary(topics).items()))
-    return 1 if failed else 0
+def by_language(topics: list[Topic]) -> dict[str, dict[str, int]]:
+    """The counts of the topics of each language, Traditional Chinese first."""
+    languages = sorted({t.lang for t in topics}, reverse=True)
+    return {lang: summary([t for t in topics if t.lang == lang]) for lang in languages}
 
 
-if __name__ == "__main__":
-    import sys
+def table(topics: list[Topic]) -> str:
+    """The counts, one a line, a column for each language."""
+    counts = by_language(topics)
+    rows = [("", *counts)]
+    rows += [(name, *(f"{of_one[name]:,}" for of_one in counts.values())) for name in summary([])]
+    return "\n".join(f"{name:<28}" + "".join(f"{cell:>9}" for cell in cells) for name, *cells in rows)
 
-    raise SystemExit(main(sys.argv[1:]))
+
+def line(topic: Topic) -> str:
+    """The counts of one topic, in a line."""
+    counts = summary([topic])
+    return f"{topic.slug}: " + ", ".join(f"{counts[name]} {name}" for name in _OF_ONE)

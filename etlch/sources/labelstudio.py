@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from etlch.errors import EtlchError
-from etlch.sources.base import Draft, Options, Reader, Report, make_id
+from etlch.sources.base import Draft, Options, Reader, Report, Sample, make_id
 from etlch.sources.json_rows import Row, label_of, list_at, object_at, read_rows, span_of, text_of
 from etlch.sources.spans import Mention
 
@@ -88,7 +88,7 @@ def _add_relation(draft: Draft, item: Row) -> None:
             draft.relations.append((tail, label_of(label), head))
 
 
-def _sniff(sample) -> str:
+def _sniff(sample: Sample) -> str:
     rows = [row for row in sample.rows if isinstance(row, dict)]
     if any("data" in row and ("annotations" in row or "completions" in row) for row in rows):
         return "tasks with data and annotations"

@@ -16,7 +16,7 @@ from typing import Any
 
 from etlch.errors import EtlchError
 from etlch.formats import FORMATS, Format, Parsed, Schema
-from etlch.sources.base import Draft, Options, Reader, Report, make_id
+from etlch.sources.base import Draft, Options, Reader, Report, Sample, make_id
 from etlch.sources.json_rows import Row, object_at, read_rows
 from etlch.sources.spans import Mention
 
@@ -201,7 +201,7 @@ def _surfaces(answer: str, turn: int) -> list[str]:
     return value
 
 
-def _sniff(sample) -> str:
+def _sniff(sample: Sample) -> str:
     row = sample.rows[0] if sample.rows and isinstance(sample.rows[0], dict) else {}
     if {"instruction", "output"} <= set(row):
         return "rows with instruction and output"

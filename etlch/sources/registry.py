@@ -10,7 +10,7 @@ import importlib
 import os
 import pkgutil
 import shutil
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 from itertools import islice, zip_longest
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from typing import Any
 import etlch.sources
 from etlch.errors import EtlchError
 from etlch.records import Record, write_text
-from etlch.sources.base import Frame, Options, Reader, Report, Written, open_text, settle
+from etlch.sources.base import Frame, Options, Reader, Report, Sample, Written, open_text, settle
 from etlch.sources.json_rows import read_rows
 from etlch.sources.spans import UNITS
 
@@ -35,16 +35,6 @@ def readers() -> dict[str, Reader]:
         for reader in getattr(importlib.import_module(f"etlch.sources.{module}"), "READERS", ()):
             found[reader.name] = reader
     return found
-
-
-@dataclass(slots=True)
-class Sample:
-    """What a sniffer may look at: the path, the beginning of the file as text, its first JSON rows, its first bytes."""
-
-    path: Path
-    head: str = ""
-    magic: bytes = b""
-    rows: list[Any] = field(default_factory=list)
 
 
 def sample_of(path: Path, options: Options) -> Sample:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from etlch.errors import EtlchError
-from etlch.sources.base import Draft, Options, Reader, Report, make_id
+from etlch.sources.base import Draft, Options, Reader, Report, Sample, make_id
 from etlch.sources.json_rows import Row, label_of, list_at, object_at, read_rows, span_of, text_of
 from etlch.sources.spans import Mention
 from etlch.sources.text_files import read_bytes
@@ -104,7 +104,7 @@ def _read_docbin(path: Path, options: Options, report: Report) -> tuple[list[Dra
     return drafts, None
 
 
-def _sniff_jsonl(sample) -> str:
+def _sniff_jsonl(sample: Sample) -> str:
     for row in sample.rows:
         if isinstance(row, list) and len(row) == 2 and isinstance(row[0], str) and isinstance(row[1], dict):
             return "rows [text, {entities}]"
@@ -122,7 +122,7 @@ def _has_labels(value: Any) -> bool:
     )
 
 
-def _sniff_docbin(sample) -> str:
+def _sniff_docbin(sample: Sample) -> str:
     return "the name ends in .spacy" if sample.path.suffix == ".spacy" else ""
 
 

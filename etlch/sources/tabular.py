@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from etlch.errors import EtlchError
-from etlch.sources.base import Draft, Options, Reader, Report, make_id, open_text
+from etlch.sources.base import Draft, Options, Reader, Report, Sample, make_id, open_text
 from etlch.sources.bio import tag_columns
 from etlch.sources.spans import Mention
 from etlch.sources.text_files import split_lines
@@ -160,7 +160,7 @@ def _list_in(cell: str, separator: str) -> Any:
     raise EtlchError(f"found {cell[:60]!r} (expected a list as JSON or Python writes it, or --list-separator)")
 
 
-def _sniff_csv(sample) -> str:
+def _sniff_csv(sample: Sample) -> str:
     if sample.path.suffix == ".csv":
         return "the name ends in .csv"
     lines = [body for body, _ in split_lines(sample.head)]
@@ -171,7 +171,7 @@ def _sniff_csv(sample) -> str:
     )
 
 
-def _sniff_parquet(sample) -> str:
+def _sniff_parquet(sample: Sample) -> str:
     return "the file begins with Parquet's mark" if sample.magic == b"PAR1" else ""
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from etlch.errors import EtlchError, ManyErrors
 from etlch.records import Entity, Record, dump_json
-from etlch.sources.base import Draft, Options, Reader, Report, Written, make_id
+from etlch.sources.base import Draft, Options, Reader, Report, Sample, Written, make_id
 from etlch.sources.bio import guess_joiner, joiner_of, token_offsets
 from etlch.sources.json_rows import Row, label_of, list_at, object_at, read_rows, span_of
 from etlch.sources.spans import Mention
@@ -113,7 +113,7 @@ def _written(entity: Entity, start: int, end: int) -> Row:
     return {"start": start, "end": end, "entity_type": entity.type, "text": entity.text}
 
 
-def _sniff(sample) -> str:
+def _sniff(sample: Sample) -> str:
     row = sample.rows[0] if sample.rows else None
     return (
         "rows with tokens and entity_mentions"

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from etlch.endpoint.budget import Prices, Usage, likely_tokens
 from etlch.records import Record
 from etlch.teach.asking import REASKS
-from etlch.teach.budget import Prices, Usage, likely_tokens
 from etlch.teach.pipeline import STAGES, Plan
 
 _ANSWER = {"article": 1.0, "instruction": 0.2, "gold": 0.3, "kge": 0.5, "ner": 0.4}

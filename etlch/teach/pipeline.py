@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeVar
 
+from etlch.endpoint.halt import StopError
 from etlch.records import Entity, Record, Triple
 from etlch.tasks import Card
 from etlch.teach import checks
 from etlch.teach.asking import UNANSWERED, Asker, Question, Rejection
 from etlch.teach.assemble import assemble
 from etlch.teach.duplicates import NearDuplicates
-from etlch.teach.halt import StopError
 from etlch.teach.templates import Templates
 from etlch.teach.vote import majority
 

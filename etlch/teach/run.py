@@ -12,16 +12,18 @@ from typing import Any
 
 from tqdm import tqdm
 
+from etlch.endpoint import journal
+from etlch.endpoint.budget import Budget
+from etlch.endpoint.client import Endpoint, Where, completion_limit
+from etlch.endpoint.halt import Halt
+from etlch.endpoint.sender import Patience, Sender, Tally
 from etlch.errors import EtlchError, ManyErrors
 from etlch.records import dump_json, write_records, write_text
 from etlch.sources.knowledge import load_topics
 from etlch.tasks import load_card
-from etlch.teach import journal, tables, templates
-from etlch.teach.asking import Asker, Patience, Tally
-from etlch.teach.budget import Budget
-from etlch.teach.endpoint import Endpoint, Where, completion_limit
+from etlch.teach import tables, templates
+from etlch.teach.asking import Asker
 from etlch.teach.estimate import estimate
-from etlch.teach.halt import Halt
 from etlch.teach.pipeline import Outcome, Piece, Pipeline, Plan
 from etlch.teach.settings import Settings
 
@@ -53,6 +55,8 @@ def teach(settings: Settings) -> int:
         _write(settings.out, result.outcomes, len(plan.models) > 1)
     except EtlchError as error:
         stopped, saved = stopped or str(error), 0
+    if stopped and not book.entries:
+        raise EtlchError(stopped)
     if stopped:
         raise EtlchError(
             f"{stopped}; {settings.out} has all {len(book.answers):,} answers that arrived, and {saved:,} of "
@@ -143,7 +147,7 @@ async def _ask_all(settings: Settings, plan: Plan, where: Where, book: journal.J
         budget.charge(entry.model, entry.usage)
     patience = Patience(settings.concurrency, settings.retries, settings.backoff, settings.seed)
     async with Endpoint(where, halt) as endpoint:
-        asker = Asker(endpoint, book, budget, halt, plan.templates, patience)
+        asker = Asker(Sender(endpoint, book, budget, halt, patience), plan.templates)
         with tqdm(total=len(plan.pieces), unit="article", file=sys.stderr, dynamic_ncols=True) as bar:
 
             def done() -> None:

@@ -10,9 +10,9 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from etlch.endpoint.budget import Prices
+from etlch.endpoint.client import completion_limit
 from etlch.errors import ManyErrors
-from etlch.teach.budget import Prices
-from etlch.teach.endpoint import completion_limit
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from etlch.teach.asking import Tally
-from etlch.teach.budget import Prices, Usage
+from etlch.endpoint.budget import Prices, Usage
+from etlch.endpoint.journal import Entry
+from etlch.endpoint.sender import Tally
 from etlch.teach.estimate import Estimate
-from etlch.teach.journal import Entry
 from etlch.teach.pipeline import Outcome
 
 _NO_PRICES = "unknown (give --price-in and --price-out)"

@@ -81,6 +81,44 @@ def test_an_empty_file_says_so(importing, name, content):
         importing(content, name)
 
 
+TEXT = "Ann met 柏林 Bob"
+FILES = {
+    "bio": ("a.tsv", "Ann\tB-X\nmet\tO\n柏林\tB-Y\n\n"),
+    "layered-bio": ("a.tsv", "Ann\tB-X\tO\n柏林\tB-Y\tB-Z\n\n"),
+    "tokens": (
+        "a.jsonl",
+        '{"tokens": ["Ann", "柏林"], "entity_mentions": []}\n{"tokens": ["x"], "entity_mentions": []}\n',
+    ),
+    "doccano": ("a.jsonl", f'{{"id": 1, "text": "{TEXT}", "label": [[8, 10, "X"]]}}\n'),
+    "spacy-jsonl": ("a.jsonl", f'{{"text": "{TEXT}", "spans": [{{"start": 8, "end": 10, "label": "X"}}]}}\n'),
+    "labelstudio": ("a.json", f'[\n{{"id": 1, "data": {{"text": "{TEXT}"}},\n"annotations": [{{"result": []}}]}}\n]\n'),
+    "llamafactory": ("a.json", f'[\n{{"instruction": "x",\n"input": "{TEXT}", "output": "{{}}"}}\n]\n'),
+    "csv": ("a.csv", f'text,people\n{TEXT},"[""Ann""]"\n'),
+    "records": ("a.jsonl", f'{{"id": "1", "text": "{TEXT}", "triples": []}}\n'),
+}
+
+
+@pytest.mark.parametrize("format", FILES)
+def test_a_byte_order_mark_and_crlf_change_no_record_and_are_noted(importing, format):
+    name, content = FILES[format]
+    plain = importing(content, name, format=format)
+    odd = importing("\ufeff" + content.replace("\n", "\r\n"), name)
+    assert (odd.reader.name, odd.records) == (format, plain.records)
+    assert {"byte order mark taken off", "line ends are CRLF"} <= set(odd.report.notes)
+    assert not odd.report.repaired
+
+
+@pytest.mark.parametrize("format", FILES)
+def test_every_text_format_is_read_in_the_encoding_given_and_no_other(importing, format):
+    name, content = FILES[format]
+    for codec in ("big5", "utf-16"):
+        with pytest.raises(EtlchError, match=rf"{name}:\d: not UTF-8 .* it would fit"):
+            importing(content.encode(codec), name, format=format)
+        assert importing(content.encode(codec), name, format=format, encoding=codec).records == (
+            importing(content, name, format=format).records
+        )
+
+
 def test_an_empty_json_list_has_no_record(importing):
     with pytest.raises(EtlchError, match="no record could be read as doccano"):
         importing("[]", "a.json", format="doccano")

@@ -190,6 +190,40 @@ def test_bad_doccano_labels_are_refused(importing, label, problem):
         importing(rows({"id": 1, "text": "Ann met", "label": label}), "a.jsonl", format="doccano", strict=True)
 
 
+# --- offsets, whatever the format ---
+
+
+def offsets_as(format: str, spans: list[tuple[int, int]]) -> dict:
+    """One row of a format with mentions of these offsets and nothing else."""
+    text = "Ann met Bob"
+    dicts = [{"start": start, "end": end, "label": "X"} for start, end in spans]
+    results = [{"type": "labels", "value": {"start": s, "end": e, "labels": ["X"]}} for s, e in spans]
+    return {
+        "doccano": {"id": 1, "text": text, "label": [[start, end, "X"] for start, end in spans]},
+        "spacy-jsonl": {"text": text, "spans": dicts},
+        "labelstudio": {"id": 1, "data": {"text": text}, "annotations": [{"result": results}]},
+    }[format]
+
+
+@pytest.mark.parametrize("format", ["doccano", "spacy-jsonl", "labelstudio"])
+def test_overlapping_mentions_are_kept_and_counted(importing, found, format):
+    reading = importing(rows(offsets_as(format, [(4, 11), (0, 7), (4, 7)])), "a.jsonl", format=format)
+    assert found(reading) == [[("X", "Ann met", ((0, 7),)), ("X", "met Bob", ((4, 11),)), ("X", "met", ((4, 7),))]]
+    assert reading.report.shapes == {"crossing": 1, "nested": 1}
+    assert (reading.report.refused, reading.report.repaired) == (0, {})
+
+
+@pytest.mark.parametrize("format", ["doccano", "spacy-jsonl", "labelstudio"])
+@pytest.mark.parametrize("span", [(8, 12), (-1, 3), (3, 3), (7, 4), (99, 100)])
+def test_offsets_outside_the_text_get_the_record_refused_and_strict_stops_there(importing, format, span):
+    content = rows(offsets_as(format, [(0, 3)]) | {"id": 8}, offsets_as(format, [(0, 3), span]) | {"id": 9})
+    reading = importing(content, "a.jsonl", format=format)
+    assert (len(reading.records), reading.report.refused, reading.report.refused_mentions) == (1, 1, 2)
+    problem = rf"a\.jsonl:2: \w+\[1\]: \[{span[0]}, {span[1]}\] is outside the text \(expected 0 <= start < end <= 11\)"
+    with pytest.raises(EtlchError, match=problem):
+        importing(content, "a.jsonl", format=format, strict=True)
+
+
 # --- Label Studio ---
 
 

@@ -113,13 +113,16 @@ def good(call: Call) -> Say:
 
 
 class Server:
-    """`with Server(script) as server:` answers at `server.url`; `server.calls` is what it saw."""
+    """`with Server(script) as server:` answers at `server.url`; `server.calls` is what it saw, `server.ids` the key of
+    the request of each answer that it gave, `server.most` how many requests it had at once."""
 
     def __init__(self, script: Script = good, delay: float = 0.0) -> None:
         self.script = script
         self.delay = delay
         self.calls: list[Call] = []
         self.ids: dict[str, str] = {}
+        self.most = 0
+        self._open = 0
         self._lock = threading.Lock()
         self._closing = threading.Event()
         self._http = _HTTP(("127.0.0.1", 0), _handler(self))
@@ -142,7 +145,13 @@ class Server:
             repeat = sum(call.key == key for call in self.calls)
             call = Call(body, key, repeat, auth, time.monotonic())
             self.calls.append(call)
+            self._open += 1
+            self.most = max(self.most, self._open)
         return call
+
+    def close(self) -> None:
+        with self._lock:
+            self._open -= 1
 
     def completion(self, call: Call, say: Say) -> dict[str, Any]:
         with self._lock:
@@ -182,7 +191,9 @@ def _handler(server: Server) -> type[BaseHTTPRequestHandler]:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             call = server.note(body, self.headers.get("Authorization", ""))
             server.wait(server.delay)
-            self._give(call, server.script(call))
+            reply = server.script(call)
+            server.close()
+            self._give(call, reply)
 
         def _give(self, call: Call, reply: Any) -> None:
             if isinstance(reply, Stall):

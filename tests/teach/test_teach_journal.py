@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -10,8 +12,8 @@ from pathlib import Path
 import pytest
 from scripted import Server
 
+from etlch.endpoint.journal import Entry, Journal, Request, read
 from etlch.errors import EtlchError
-from etlch.teach.journal import Entry, Journal, Request, read
 
 
 def entry(number: int, text: str = "答") -> Entry:
@@ -62,7 +64,7 @@ def test_a_line_that_is_none_of_ours_is_named(tmp_path: Path, line: str):
 
 
 def test_a_second_run_in_the_same_folder_is_refused(tmp_path: Path):
-    with Journal(tmp_path / "journal.jsonl", 0), pytest.raises(EtlchError, match="another `etlch teach`"):
+    with Journal(tmp_path / "journal.jsonl", 0), pytest.raises(EtlchError, match="another run is at work"):
         Journal(tmp_path / "journal.jsonl", 0)
     with Journal(tmp_path / "journal.jsonl", 0):
         pass
@@ -85,6 +87,43 @@ def test_the_key_depends_on_model_messages_sampling_and_attempt_alone():
         Request("ner", "a", "m", messages, base.sampling, 1),
     ]
     assert len({base.key, *(other.key for other in others)}) == 5
+
+
+class FullDisk:
+    """`os.write` on a disk with room for so many more bytes; room comes back when the reserve is deleted."""
+
+    def __init__(self, room: int, reserve: Path, held: int) -> None:
+        self.room, self.reserve, self.held = room, reserve, held
+        self.real = os.write
+
+    def __call__(self, handle: int, data: memoryview) -> int:
+        if not self.reserve.exists():
+            self.room, self.held = self.room + self.held, 0
+        if not self.room:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        written = self.real(handle, data[: self.room])
+        self.room -= written
+        return written
+
+
+@pytest.mark.parametrize(("held", "saved"), [(5000, 3), (0, 2)])
+def test_a_full_disk_takes_the_answers_under_way_or_leaves_whole_lines(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, held: int, saved: int
+):
+    path = tmp_path / "journal.jsonl"
+    write(path, 2)
+    before = path.read_bytes()
+    with Journal(path, 100) as journal:
+        monkeypatch.setattr("os.write", FullDisk(30, tmp_path / ".journal.jsonl.reserve", held))
+        if held:
+            journal.append(entry(2))
+            assert journal.full == "No space left on device"
+        else:
+            with pytest.raises(EtlchError, match=r"journal.jsonl: an answer cannot be saved \(No space left"):
+                journal.append(entry(2))
+    assert path.read_bytes()[: len(before)] == before
+    entries, tail = read(path)
+    assert (len(entries), tail) == (saved, b"")
 
 
 SMALL_DISK = """

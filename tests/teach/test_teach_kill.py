@@ -9,12 +9,14 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 
 from scripted import Call, Fail, Say, Server, good
 
 TOPICS = [f"主題{n}" for n in range(16)]
 KILLS = 10
+CONCURRENCY = 4
 PATIENCE = 120  # seconds, for a busy machine
 
 
@@ -34,7 +36,7 @@ def start(server: Server, folder: Path, root: Path) -> subprocess.Popen:
     (folder / "topics.txt").write_text("\n".join(TOPICS))
     command = [sys.executable, "-m", "etlch.cli", "teach", "--base-url", server.url, "--model", "m", "--length", "300"]
     command += ["--topics", str(folder / "topics.txt"), "--tasks", str(root / "tasks"), "--out", str(folder / "out")]
-    command += ["--concurrency", "4", "--backoff", "0.01"]
+    command += ["--concurrency", str(CONCURRENCY), "--backoff", "0.01"]
     return subprocess.Popen(command, cwd=root, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
@@ -56,6 +58,7 @@ def test_ten_kills_change_nothing_and_cost_no_journaled_answer_twice(tmp_path: P
     with Server(script) as server:
         assert start(server, calm, root).wait(PATIENCE) == 0
         undisturbed = len(server.calls)
+        assert set(Counter(server.ids.values()).values()) == {1}  # each answer was given, and paid for, once
     assert len(results(calm)[0].splitlines()) == 15 and results(calm)[1]
 
     rng = random.Random(20250821)
@@ -79,6 +82,8 @@ def test_ten_kills_change_nothing_and_cost_no_journaled_answer_twice(tmp_path: P
         assert len(server.calls) > undisturbed
         assert start(server, killed, root).wait(PATIENCE) == 0, "a finished run is replayed"
         assert len(journaled(killed, server)) == len({call.key for call in server.calls})
+        again = len(server.ids) - len(set(server.ids.values()))
+        assert again <= KILLS * CONCURRENCY  # by the server's count: only what a kill cut off on its way
     assert results(killed) == results(calm)
 
 

@@ -11,16 +11,16 @@ from pathlib import Path
 import pytest
 from scripted import HEADER
 
+from etlch.endpoint.budget import Budget, Prices, Usage, likely_tokens, most_prompt_tokens
+from etlch.endpoint.client import backoff, retry_after
+from etlch.endpoint.halt import Halt, StopError
 from etlch.errors import EtlchError
 from etlch.records import Entity, Record, Triple, problems_of
 from etlch.tasks import Card, load_card
 from etlch.teach import checks, templates
 from etlch.teach.assemble import assemble
-from etlch.teach.budget import Budget, Prices, Usage, likely_tokens, most_prompt_tokens
 from etlch.teach.duplicates import NearDuplicates, shingles
-from etlch.teach.endpoint import backoff, retry_after
 from etlch.teach.estimate import estimate
-from etlch.teach.halt import Halt, StopError
 from etlch.teach.pipeline import Piece, Plan
 from etlch.teach.run import read_topics
 from etlch.teach.settings import Settings

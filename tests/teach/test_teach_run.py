@@ -120,6 +120,35 @@ def test_garbage_is_asked_for_three_times_with_the_reason_then_set_aside_and_cou
     assert "not JSON" in row["reason"]
 
 
+def test_nothing_but_garbage_ends_with_status_1_and_the_reasons_counted(teach: Teach, tmp_path: Path):
+    """As the embedded model answers over `llamafactory-cli api`."""
+    kinds = {"黑洞": Say("亂七八糟"), "茶": Say("字" * 600, finish="length"), "木星": Say("")}
+    with Server(lambda call: next(say for topic, say in kinds.items() if topic in call.prompt)) as server:
+        status, out, err = teach(server)
+    assert (status, value(out, "records"), value(out, "set aside")) == (1, "0", "3")
+    for reason in ("length", "cut at the token limit", "empty answer"):
+        assert value(out, f"  article: {reason}") == "1"
+    assert (tmp_path / "out" / "records.jsonl").read_bytes() == b""
+    assert len(rows(tmp_path / "out" / "rejected.jsonl")) == 3 and len(server.calls) == 9
+    assert "error" not in err
+
+
+def test_no_more_requests_at_once_than_allowed_whatever_the_number_of_teachers(teach: Teach, tmp_path: Path):
+    for most in (2, 4):
+        with Server(delay=0.05) as server:
+            assert teach(server, "--concurrency", str(most), models=("a", "b", "c"))[0] == 0
+        assert server.most == most
+        (tmp_path / "out" / "journal.jsonl").unlink()
+
+
+def test_progress_is_shown_as_articles_answers_and_money(teach: Teach):
+    with Server() as server:
+        _, out, err = teach(server, "--price-in", "1", "--price-out", "4")
+    bar = err.split("\r")[-1]
+    assert "3/3" in bar and "15 answers" in bar
+    assert f"cost {value(out, 'cost, all runs')}" in bar
+
+
 def test_an_answer_mended_at_the_second_request_is_taken(teach: Teach):
     def script(call: Call) -> Say:
         if call.attempt:
@@ -322,7 +351,7 @@ def test_no_endpoint_there_is_one_line_at_once(teach: Teach):
         free.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{free.getsockname()[1]}/v1"
     status, out, err = teach(url, "--backoff", "30")
-    assert status == 2 and err.startswith(f"error: no endpoint at {url} (")
+    assert status == 2 and err.startswith(f"error: no endpoint at {url} (") and "answers that arrived" not in err
     assert value(out, "not begun or not finished") == "3"
 
 
@@ -331,7 +360,7 @@ def test_no_endpoint_there_is_one_line_at_once(teach: Teach):
     [
         (Fail(401, "Incorrect API key"), "invalid key: $OPENAI_API_KEY is not accepted by http://"),
         (Fail(404, "The model `m` does not exist"), "unknown model 'm' at http://"),
-        (Fail(404, "Not found"), "unknown model 'm', or no /chat/completions under http://"),
+        (Fail(404, "Not found"), "unknown model 'm', or no such path under http://"),
         (
             Fail(429, "You exceeded your quota", code="insufficient_quota"),
             "has no quota left (429: You exceeded your quota)",

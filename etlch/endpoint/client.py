@@ -11,9 +11,9 @@ from typing import Any
 
 import openai
 
-from etlch.teach.budget import Usage, most_prompt_tokens
-from etlch.teach.halt import Halt
-from etlch.teach.journal import Entry, Request
+from etlch.endpoint.budget import Usage, most_prompt_tokens
+from etlch.endpoint.halt import Halt
+from etlch.endpoint.journal import Entry, Request
 
 LONGEST_BACKOFF = 60.0
 LONGEST_PAUSE = 600.0  # a longer Retry-After (a daily quota) ends the run instead
@@ -67,9 +67,7 @@ class Endpoint:
         """
         try:
             async with asyncio.timeout(self.where.timeout):
-                completion = await self._client.chat.completions.create(
-                    model=request.model, messages=list(request.messages), extra_body=request.sampling
-                )
+                completion = await self._ask(request)
         except TimeoutError:
             raise PassingError(f"no answer within {self.where.timeout:g} s", lost=True) from None
         except openai.APIStatusError as error:
@@ -81,6 +79,14 @@ class Endpoint:
             raise PassingError(f"an answer that is no chat completion ({_line(error)})", lost=True) from None
         self._reached = True
         return _entry(request, completion)
+
+    async def _ask(self, request: Request) -> Any:
+        if not request.prompt:
+            return await self._client.chat.completions.create(
+                model=request.model, messages=list(request.messages), extra_body=request.sampling
+            )
+        prompt = request.prompt if isinstance(request.prompt, str) else list(request.prompt)
+        return await self._client.completions.create(model=request.model, prompt=prompt, extra_body=request.sampling)
 
     def _of_connection(self, error: openai.APIConnectionError) -> Exception:
         if type(error.__cause__).__name__ != "ConnectError":
@@ -98,7 +104,7 @@ class Endpoint:
         if status == 404 and model in said:
             return self._halt.stop(f"unknown model {model!r} at {url} (404: {said})")
         if status == 404:
-            return self._halt.stop(f"unknown model {model!r}, or no /chat/completions under {url} (404: {said})")
+            return self._halt.stop(f"unknown model {model!r}, or no such path under {url} (404: {said})")
         if error.code == "insufficient_quota":
             return self._halt.stop(f"the account at {url} has no quota left ({status}: {said})")
         if status in (408, 409, 425, 429) or status >= 500:
@@ -138,7 +144,9 @@ def retry_after(header: str | None, now: float) -> float | None:
 
 def most_usage(request: Request) -> Usage:
     """What a request may take at most; the answer is bounded where the sampling parameters bound it."""
-    prompt = most_prompt_tokens(message["content"] for message in request.messages)
+    if isinstance(request.prompt, tuple) and request.prompt:
+        return Usage(len(request.prompt), completion_limit(request.sampling) or 0)
+    prompt = most_prompt_tokens([request.prompt, *(message["content"] for message in request.messages)])
     return Usage(prompt, completion_limit(request.sampling) or 0)
 
 
@@ -152,7 +160,8 @@ def _entry(request: Request, completion: Any) -> Entry:
     choices = getattr(completion, "choices", None)
     if not choices:
         raise PassingError("an answer that is no chat completion", lost=True)
-    text = choices[0].message.content if choices[0].message else ""
+    first = choices[0]
+    text = first.text if request.prompt else first.message.content if first.message else ""
     text = (text or "").encode("utf-8", "replace").decode()
     used = completion.usage
     most = most_usage(request)
@@ -164,7 +173,7 @@ def _entry(request: Request, completion: Any) -> Entry:
         prompt_tokens=used.prompt_tokens if used else most.prompt,
         completion_tokens=used.completion_tokens if used else len(text.encode()),
         id=str(completion.id or ""),
-        finish=str(choices[0].finish_reason or ""),
+        finish=str(first.finish_reason or ""),
         answer=text,
     )
 

@@ -14,28 +14,32 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from etlch.endpoint.budget import Usage
 from etlch.errors import EtlchError
 from etlch.records import dump_json
-from etlch.teach.budget import Usage
 
 _NUMBERS = ("prompt_tokens", "completion_tokens")
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One question to one model. `attempt` counts the answers that were rejected before."""
+    """One question to one model. `attempt` counts the answers that were rejected before.
+
+    prompt: for raw completion, text or token ids; `messages` is then empty.
+    """
 
     stage: str
     article: str
     model: str
     messages: tuple[dict[str, str], ...]
     sampling: dict[str, Any]
-    attempt: int
+    attempt: int = 0
+    prompt: str | tuple[int, ...] = ""
 
     @property
     def key(self) -> str:
-        """sha256 of model, messages, sampling parameters and attempt."""
-        content = [self.model, self.messages, self.sampling, self.attempt]
+        """sha256 of model, messages or prompt, sampling parameters and attempt."""
+        content = [self.model, self.messages or self.prompt, self.sampling, self.attempt]
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
@@ -76,7 +80,7 @@ def read(path: Path) -> tuple[list[Entry], bytes]:
         entry = _entry(line)
         if entry is None:
             raise EtlchError(
-                f"{path}:{number}: found {line[:40]!r} (expected a line of `etlch teach`; delete it to go on)"
+                f"{path}:{number}: found {line[:40]!r} (expected an answer that was paid for; delete the line to go on)"
             )
         entries.append(entry)
     return entries, tail
@@ -166,7 +170,7 @@ class Journal:
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            raise EtlchError(f"{self.path}: another `etlch teach` is at work there (expected one at a time)") from None
+            raise EtlchError(f"{self.path}: another run is at work there (expected one at a time)") from None
 
     def _mended(self) -> Iterator[Entry]:
         """The entries; a last line without its end is completed where only the line break lacks, else cut off."""

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from etlch.teach.halt import Halt
+from etlch.endpoint.halt import Halt
 
 _MESSAGE_TOKENS = 16  # role and separators of one message in any chat template known here
 _TEMPLATE_TOKENS = 64  # a default system prompt
