@@ -1,4 +1,4 @@
-"""The command line: `etlch data | knowledge | import | teach | push-data | check | train | predict`."""
+"""The command line: `etlch data | knowledge | import | formats | teach | push-data | check | train | predict | extract`."""
 
 from __future__ import annotations
 
@@ -6,8 +6,12 @@ import argparse
 import os
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from etlch.errors import EtlchError
+from etlch.errors import EtlchError, ManyErrors
+
+if TYPE_CHECKING:
+    from etlch.sources.registry import Reading
 
 DESCRIPTION = """\
 etlch: structured information extraction with small language models.
@@ -59,14 +63,21 @@ def _parser() -> argparse.ArgumentParser:
     knowledge = commands.add_parser(
         "knowledge",
         help="check the topic files and print their counts",
-        description="Reports every problem of every topic as file:line. The authoring guide is data/knowledge/README.md.",
+        description="Counts what the topics hold, by language, and reports every problem of every file as file:line.\n"
+        "The authoring guide is data/knowledge/README.md.\n\n"
+        "  etlch knowledge                                  # the whole base\n"
+        "  etlch knowledge data/knowledge/golden_ratio.yaml # a topic at work",
+        formatter_class=raw,
     )
     knowledge.add_argument("files", nargs="*", type=Path, help="topic files (default: all of data/knowledge)")
     knowledge.set_defaults(command=_knowledge)
 
     _add_import(commands, raw)
+    _add_formats(commands, raw)
     _add_teach(commands, raw)
     _add_push_data(commands, raw)
+    _add_serve(commands, raw)
+    _add_export(commands, raw)
 
     check = commands.add_parser(
         "check",
@@ -99,7 +110,48 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("overrides", nargs="*", metavar="key=value", help="overrides, for example max_steps=10")
         command.add_argument("--force", action="store_true", help="start over even if a finished run is there")
         command.set_defaults(command=function)
+    engines = ("llamafactory", "transformers")
+    predict.add_argument("--engine", choices=engines, default=engines[0], help="who answers (llamafactory)")
+    schema = "JSON of the tasks' schemas and nothing else; a system of its own, <system>+schema"
+    predict.add_argument("--schema", action="store_true", help=schema)
+
+    _add_extract(commands, raw)
     return parser
+
+
+def _add_extract(commands: argparse._SubParsersAction, raw: type[argparse.HelpFormatter]) -> None:
+    extract = commands.add_parser(
+        "extract",
+        help="extract from your own documents: files, folders, standard input, tables",
+        description="Writes what a model finds in each document, every value with its place in the text. Long documents are cut at\n"
+        "the ends of sentences and put together again. Exit status: 0 fine, 1 some documents failed, 2 an error.\n\n"
+        "  etlch extract report.txt --task ner --system runs/nano/nano_1000           # JSONL on standard output\n"
+        "  etlch extract letters/ --task ner --out letters.html                       # highlighted in the text\n"
+        "  etlch extract articles.csv --text-column body --task json --keys 人物,時間 --schema --out found.csv\n"
+        "  cat report.txt | etlch extract - --task kge --strict --out report.ttl      # Turtle; or .graphml\n\n"
+        "More in docs/extract.md.",
+        formatter_class=raw,
+    )
+    add = extract.add_argument
+    add("sources", nargs="*", metavar="SOURCE", help="files, folders, - for standard input")
+    add("--text", action="append", default=[], metavar="TEXT", help="a text itself; may be given again")
+    add("--task", default="ner", metavar="CARD", help="a card of tasks/ by name, or a card's path (ner)")
+    add("--keys", default="", metavar="A,B,...", help="the fields wanted, for a task that asks for fields")
+    add("--model", metavar="NAME", help="a folder or a name on the Hub (models/nano)")
+    add("--adapter", metavar="DIR", help="an adapter for it")
+    add("--system", metavar="DIR", help="model and adapter of a run instead, such as runs/nano/nano_1000")
+    add("--config", metavar="FILE", help="a predict config, for its template, precision and decoding")
+    add("--schema", action="store_true", help="constrain answers in JSON to the card's schema")
+    add("--strict", action="store_true", help="drop values that do not stand in the text")
+    formats = ("jsonl", "json", "csv", "html", "turtle", "graphml")
+    add("--format", choices=formats, default="", help="default: by the ending of --out, else jsonl")
+    add("--out", type=Path, metavar="FILE", help="where to write, whole or not at all (standard output)")
+    add("--text-column", default="", metavar="NAME", help="where the text is in CSV, TSV, Parquet and JSONL (text)")
+    add("--encoding", default="utf-8", metavar="NAME", help="of the sources, such as big5 (utf-8)")
+    add("--lang", default="", metavar="CODE", help="language of the documents; not compared with the task's then")
+    add("--chunk-tokens", type=int, default=1000, metavar="N", help="longest piece of a document (1000)")
+    add("--overlap-tokens", type=int, default=100, metavar="N", help="of a piece, from the one before (100)")
+    extract.set_defaults(command=_extract)
 
 
 def _add_teach(commands: argparse._SubParsersAction, raw: type[argparse.HelpFormatter]) -> None:
@@ -192,6 +244,80 @@ def _add_import(commands: argparse._SubParsersAction, raw: type[argparse.HelpFor
     importer.set_defaults(command=_import)
 
 
+def _add_formats(commands: argparse._SubParsersAction, raw: type[argparse.HelpFormatter]) -> None:
+    formats = commands.add_parser(
+        "formats",
+        help="the output formats, what each can represent, and their round trip over your corpora",
+        description="Without options: a table of the formats. With --round-trip: every sentence is rendered in every format and\n"
+        "parsed back; what a format cannot represent is refused and counted, what comes back altered is a failure.\n\n"
+        "  etlch formats\n"
+        "  etlch formats --round-trip ../shared/data/bc5cdr ../shared/data/pgxcorpus/brat\n"
+        "  etlch formats --round-trip train.conll --only multi_tag,multi_bio\n\n"
+        "The formats with examples: docs/formats.md.",
+        formatter_class=raw,
+    )
+    add = formats.add_argument
+    corpora = "files, BRAT folders, or folders of such, in any format of `etlch import --formats`"
+    add("--round-trip", nargs="+", type=Path, metavar="FILE_OR_FOLDER", help=corpora)
+    add("--only", default="", metavar="A,B,...", help="these formats only")
+    formats.set_defaults(command=_formats)
+
+
+def _add_serve(commands: argparse._SubParsersAction, raw: type[argparse.HelpFormatter]) -> None:
+    serve = commands.add_parser(
+        "serve",
+        help="an HTTP service for extraction, with a page to try models on",
+        description="POST /v1/extract and /v1/extract/batch, GET /v1/tasks, /health, /ready, /openapi.json; the page is at /.\n\n"
+        "  etlch serve --system runs/nano/nano_300\n"
+        "  etlch serve --system runs/nano/nano_100 --system runs/nano/nano_300 --system untuned=models/nano\n"
+        "  ETLCH_API_KEY=... etlch serve --system runs/etlch/etlch_300 --host 0.0.0.0\n\n"
+        "More in docs/serve.md.",
+        formatter_class=raw,
+    )
+    add = serve.add_argument
+    system = "a system of runs/, an adapter's or a model's folder, or a Hub name; repeat for several"
+    add("--system", action="append", required=True, metavar="[NAME=]FOLDER", help=system)
+    add("--task", action="append", default=[], metavar="NAME", help="a task of tasks/; repeat for several (all)")
+    add("--host", default="127.0.0.1", metavar="ADDRESS", help="where to listen (127.0.0.1; 0.0.0.0: everywhere)")
+    add("--port", type=int, default=8000, metavar="N", help="where to listen (8000; 0: any that is free)")
+    add(
+        "--key-env",
+        default="ETLCH_API_KEY",
+        metavar="VAR",
+        help="variable with the API key; none: open (ETLCH_API_KEY)",
+    )
+    add("--schema", action="store_true", help="constrain answers in JSON to the card's shape")
+    add("--lang", default="", metavar="CODE", help="the texts' language, which is then not compared with the task's")
+    add("--max-chars", type=int, default=20_000, metavar="N", help="longest text (20000)")
+    add("--max-texts", type=int, default=32, metavar="N", help="texts in a batch (32)")
+    add("--max-body", type=int, default=4 * 2**20, metavar="BYTES", help="longest body (4194304)")
+    add("--max-queue", type=int, default=64, metavar="N", help="texts that may wait (64); 503 beyond")
+    add("--batch", type=int, default=16, metavar="N", help="texts that are answered together (16)")
+    add("--timeout", type=float, default=60.0, metavar="S", help="longest wait for an answer (60); 504 beyond")
+    add("--log", action="store_true", help="a line on stdout for each request, without its texts")
+    serve.set_defaults(command=_serve)
+
+
+def _add_export(commands: argparse._SubParsersAction, raw: type[argparse.HelpFormatter]) -> None:
+    export = commands.add_parser(
+        "export",
+        help="merge an adapter into its model, for vLLM, Ollama and llama.cpp, with a model card",
+        description="Runs `llamafactory-cli export`; the card has the scores of the report, if they are of this adapter.\n\n"
+        "  etlch export runs/nano/nano_300                       # to runs/nano/nano_300/merged\n"
+        "  etlch export runs/etlch/etlch_300 --out out/etlch-300 --report report\n\n"
+        "How to run the result: docs/serve.md.",
+        formatter_class=raw,
+    )
+    add = export.add_argument
+    add("system", type=Path, metavar="FOLDER", help="a system of runs/, or an adapter's folder")
+    add("--out", type=Path, metavar="FOLDER", help="where to write (default: merged/ beside the adapter)")
+    add("--report", type=Path, default=Path("report"), metavar="DIR", help="the report with the scores (report)")
+    dtypes = ("float32", "bfloat16", "float16")
+    add("--dtype", choices=dtypes, help="precision (default: the one the adapter was trained in)")
+    add("--force", action="store_true", help="replace what is there")
+    export.set_defaults(command=_export)
+
+
 def _add_push_data(commands: argparse._SubParsersAction, raw: type[argparse.HelpFormatter]) -> None:
     push = commands.add_parser(
         "push-data",
@@ -225,13 +351,16 @@ def _data(options: argparse.Namespace) -> int:
 
 
 def _knowledge(options: argparse.Namespace) -> int:
-    from etlch.build import dataset
-    from etlch.sources.knowledge import load_topic, summary
+    from etlch.build.dataset import KNOWLEDGE
+    from etlch.sources import knowledge
 
-    topics = [load_topic(path) for path in options.files] if options.files else dataset.knowledge(Path())
-    width = max(len(name) for name in summary(topics))
-    for name, count in summary(topics).items():
-        print(f"{name:<{width}}  {count:>7,}")
+    topics, problems = knowledge.load_files(options.files or knowledge.topic_files(KNOWLEDGE))
+    if options.files:
+        print("".join(f"{knowledge.line(topic)}\n" for topic in topics), end="")
+    if topics:
+        print(knowledge.table(topics), flush=True)
+    if problems:
+        raise ManyErrors(problems)
     return 0
 
 
@@ -256,6 +385,69 @@ def _import(options: argparse.Namespace) -> int:
     read = registry.read(options.source, options.format, Options(**given), options.to)
     print("\n".join(read.lines()), flush=True)
     print("\n".join(registry.write(read, options.to, Options(**given), options.out)))
+    return 0
+
+
+def _formats(options: argparse.Namespace) -> int:
+    from etlch.formats import FORMATS, round_trip
+
+    names = [name.strip() for name in options.only.split(",") if name.strip()] or list(FORMATS)
+    for name in names:
+        if name not in FORMATS:
+            raise EtlchError(f"--only: unknown format {name!r} (expected some of {', '.join(FORMATS)})")
+    if not options.round_trip:
+        lines = round_trip.abilities()
+        print(round_trip.table([line for line in lines if line is lines[0] or line[0] in names]))
+        return 0
+    failures = 0
+    for path in _corpora(options.round_trip):
+        reading = _corpus(path, path in options.round_trip)
+        if reading is None:
+            continue
+        print("\n" + "\n".join([str(path), *reading.lines()]), flush=True)
+        tallies = list(round_trip.over(reading.records, [FORMATS[name] for name in names]))
+        failures += sum(len(tally.failures) for _, tally in tallies)
+        print("\n".join([round_trip.table([round_trip.HEAD, *round_trip.rows(tallies)]), *round_trip.notes(tallies)]))
+    print(f"\n{failures:,} failures")
+    return 1 if failures else 0
+
+
+def _corpora(paths: list[Path]) -> list[Path]:
+    """Files and BRAT folders as they are; of another folder, whatever stands in it."""
+    found: list[Path] = []
+    for path in paths:
+        if path.is_dir() and not any(path.glob("*.ann")):
+            found += _corpora(sorted(path.iterdir()))
+        else:
+            found.append(path)
+    return found
+
+
+def _corpus(path: Path, named: bool) -> Reading | None:
+    """A corpus read; a file that cannot be is an error where the user named it, and else is passed over with a line."""
+    from etlch.sources import registry
+    from etlch.sources.base import Options
+
+    try:
+        return registry.read(path, "", Options())
+    except EtlchError as error:
+        if named:
+            raise
+        print(f"\n{path}: passed over ({str(error).splitlines()[0].removeprefix(f'{path}: ')})")
+        return None
+
+
+def _serve(options: argparse.Namespace) -> int:
+    from etlch.serve.start import run
+
+    run(options)
+    return 0
+
+
+def _export(options: argparse.Namespace) -> int:
+    from etlch.export import export
+
+    print(export(options.system, options.out, options.report, options.dtype, options.force))
     return 0
 
 
@@ -298,11 +490,20 @@ def _train(options: argparse.Namespace) -> int:
 
 
 def _predict(options: argparse.Namespace) -> int:
-    from etlch.infer import llamafactory
+    from etlch.infer import engines, predict
 
-    for folder in llamafactory.predict(options.config, options.overrides, options.force):
+    job = predict.read_job(options.config, options.overrides)
+    if options.schema:
+        job = predict.with_schema(job)
+    for folder in engines.answer(job, options.engine, options.force):
         print(folder)
     return 0
+
+
+def _extract(options: argparse.Namespace) -> int:
+    from etlch.extract import command
+
+    return command.run(options)
 
 
 if __name__ == "__main__":

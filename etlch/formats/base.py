@@ -1,16 +1,27 @@
-"""What every output format offers: `render` a Record to an answer, `parse` an answer back, never raising."""
+"""What every output format offers: `render` a Record to an answer, `parse` an answer back, never raising.
+
+A format for mentions is made by `mention_format` from a `Codec`: what it can represent, as data, and two functions that
+need to know nothing but its notation. Choosing the mentions a prompt asks for, refusing what the format cannot hold,
+the words `Answer:` in front, unknown types, repeated mentions and the status are done here, once for all of them.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from etlch.errors import EtlchError
 from etlch.records import Entity, Record, Triple
 
 
 class FormatError(EtlchError):
-    """A record that a format cannot represent; raised by `render`, never by `parse`."""
+    """A record that a format cannot represent; raised by `render`, never by `parse`. `reason` is the kind of trouble
+    in a few words, the same for all records that have it, so that refusals can be counted."""
+
+    def __init__(self, message: str, reason: str = "not representable"):
+        super().__init__(message)
+        self.reason = reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +39,8 @@ class Parsed:
     """What could be read from an answer.
 
     status: `ok` (the format to the letter), `repaired` (items were read, see problems) or `invalid` (it is not this
-    format at all). problems: one short line each.
+    format at all). problems: one short line each. An entity's text is what the answer says; its spans, where they are
+    known, are where it stands in the source (the two differ in case or width where it was aligned loosely).
     """
 
     status: str
@@ -39,21 +51,185 @@ class Parsed:
 
 
 @dataclass(frozen=True, slots=True)
+class Can:
+    """Which mentions a format can represent.
+
+    types: `none` (it carries no mentions), `one` (a prompt asks for one type and the answer names none), `one a turn`
+    (a conversation), `many` (the answer names the types). nested: a mention within another. crossing: two that overlap,
+    neither holding the other. discontinuous: of several fragments. offsets: the answer says where a mention stands;
+    without them terms are aligned (etlch/formats/align.py). repeats: the same surface and type at two places.
+    """
+
+    types: str = "none"
+    nested: bool = False
+    crossing: bool = False
+    discontinuous: bool = False
+    offsets: bool = False
+    repeats: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Format:
-    """A named pair of functions. `part` says which part of the Record it carries: entities, triples or fields."""
+    """A named pair of functions. `part` says which part of the Record it carries: entities, triples or fields; `can`
+    which mentions."""
 
     name: str
     part: str
     render: Callable[[Record, Schema], str]
     parse: Callable[[str, Schema, str], Parsed]
     is_json: bool = False
+    can: Can = Can()
 
 
 MAX_PROBLEMS = 20
 
 
-def status_of(problems: list[str], readable: bool) -> str:
+class Problems:
+    """The first problems of an answer in words, the others as a number: a broken answer of a megabyte has thousands."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._lines: list[str] = []
+
+    def add(self, what: str, found: str | tuple[int, ...] | None = None) -> None:
+        """Note a problem; `found` is the piece of the answer that shows it, cut to 40 characters."""
+        self.count += 1
+        if self.count <= MAX_PROBLEMS:
+            self._lines.append(what if found is None else f"{what}: {found[:40]!r}")
+
+    def lines(self) -> tuple[str, ...]:
+        """At most MAX_PROBLEMS lines; the last says how many more there were."""
+        if self.count <= MAX_PROBLEMS:
+            return tuple(self._lines)
+        return (*self._lines[:-1], f"and {self.count - MAX_PROBLEMS + 1:,} more problems")
+
+
+def status_of(problems: list[str] | Problems, readable: bool) -> str:
     """`invalid` when the answer could not be read at all, else `ok` without problems and `repaired` with some."""
     if not readable:
         return "invalid"
-    return "repaired" if problems else "ok"
+    trouble = problems.count if isinstance(problems, Problems) else len(problems)
+    return "repaired" if trouble else "ok"
+
+
+Write = Callable[[Sequence[Entity], str, Schema], str]
+"""(mentions, source text, schema) -> answer without its opening."""
+Read = Callable[[str, Schema, str, Problems], tuple[Iterable[Entity], bool]]
+"""(answer without its opening, schema, source text, problems) -> mentions, and whether the answer is of this format."""
+
+
+@dataclass(frozen=True, slots=True)
+class Codec:
+    """A notation for mentions. `opening`: what an answer begins with (`Answer: `, `Answer:` and a line break, nothing)."""
+
+    name: str
+    can: Can
+    write: Write
+    read: Read
+    opening: str = "Answer: "
+
+
+def mention_format(codec: Codec) -> Format:
+    """The Format of a Codec (its functions are partials of module functions, so that a Format can be pickled)."""
+    return Format(codec.name, "entities", partial(_render, codec), partial(_parse, codec), can=codec.can)
+
+
+def _render(codec: Codec, record: Record, schema: Schema) -> str:
+    entities = asked_for(record, schema, codec.name, codec.can)
+    try:
+        body = codec.write(entities, record.text, schema)
+    except FormatError as error:
+        raise FormatError(f"record {record.id!r}: {error}", error.reason) from None
+    return codec.opening + body if body else codec.opening.rstrip()
+
+
+def _parse(codec: Codec, text: str, schema: Schema, source_text: str = "") -> Parsed:
+    problems = Problems()
+    if codec.can.types == "one" and len(schema.keys) != 1:
+        problems.add(f"{codec.name} is asked for one type at a time (the schema names {len(schema.keys)})")
+        return Parsed("invalid", problems.lines())
+    body = after_opening(text, problems) if codec.opening else text
+    found, readable = codec.read(body, schema, source_text, problems)
+    entities = _checked(found, schema, codec.can, problems)
+    return Parsed(status_of(problems, readable or bool(entities)), problems.lines(), entities)
+
+
+def asked_for(record: Record, schema: Schema, name: str, can: Can) -> list[Entity]:
+    """The mentions of a record that a prompt with this schema asks for.
+
+    Raises FormatError for the first that the format cannot represent. Where answers have offsets, a mention that the
+    record has twice (same place, same type) counts once.
+    """
+    if can.types == "one" and len(schema.keys) != 1:
+        raise FormatError(f"{name} needs a schema of one type (found {list(schema.keys)})", "not one type a prompt")
+    if can.types == "one a turn" and not schema.keys:
+        raise FormatError(f"{name} asks type by type, so its schema must name them (found none)", "no types to ask for")
+    entities = [e for e in record.entities if can.types != "one" or e.type == schema.keys[0]]
+    for entity in entities:
+        trouble = _trouble(entity, schema, can)
+        if trouble:
+            mention = f"{entity.text[:60]!r} ({entity.type})"
+            raise FormatError(f"record {record.id!r}: {name} cannot hold {mention}: {trouble}", trouble)
+    if can.offsets:
+        entities = list(dict.fromkeys(entities))
+    if not can.crossing:
+        _refuse_crossing(record, entities, name)
+    return entities
+
+
+def _trouble(entity: Entity, schema: Schema, can: Can) -> str:
+    if not entity.text:
+        return "an empty mention"
+    if not entity.type:
+        return "an empty type"
+    if schema.keys and entity.type not in schema.keys:
+        return "a type that is not in the schema"
+    if can.offsets and not entity.spans:
+        return "a mention without offsets"
+    if not can.discontinuous and len(entity.spans) > 1:
+        return "a discontinuous mention"
+    return ""
+
+
+def _refuse_crossing(record: Record, entities: Iterable[Entity], name: str) -> None:
+    around: list[Entity] = []
+    for entity in outermost_first(entities):
+        start, end = entity.spans[0]
+        while around and around[-1].spans[0][1] <= start:
+            around.pop()
+        if around and end > around[-1].spans[0][1]:
+            both = f"{around[-1].text[:60]!r} and {entity.text[:60]!r}"
+            raise FormatError(f"record {record.id!r}: {name} cannot hold {both}, which cross", "crossing mentions")
+        around.append(entity)
+
+
+def outermost_first(entities: Iterable[Entity]) -> list[Entity]:
+    """By first character, the longest first among those that start together (each has one span)."""
+    return sorted(entities, key=lambda entity: (entity.spans[0][0], -entity.spans[0][1]))
+
+
+def after_opening(text: str, problems: Problems) -> str:
+    """An answer without `Answer:` and the one blank or line break behind it; its absence is a problem."""
+    if not text.startswith("Answer:"):
+        stripped = text.lstrip()
+        problems.add("`Answer:` is missing or not at the beginning")
+        if not stripped.startswith("Answer:"):
+            return text
+        text = stripped
+    return text[8:] if text[7:8] in (" ", "\n") else text[7:]
+
+
+def _checked(found: Iterable[Entity], schema: Schema, can: Can, problems: Problems) -> tuple[Entity, ...]:
+    """Report types that were not asked for (they are kept: what was answered is scored); drop repeated mentions."""
+    entities = tuple(found)
+    if schema.keys:
+        known = set(schema.keys)
+        for entity in entities:
+            if entity.type not in known:
+                problems.add("type that was not asked for", entity.type)
+    if can.offsets:
+        once = tuple(dict.fromkeys(entities))
+        if len(once) < len(entities):
+            problems.add(f"{len(entities) - len(once)} mentions stand twice; kept once")
+        return once
+    return entities

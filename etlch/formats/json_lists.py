@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-from etlch.formats.base import MAX_PROBLEMS, Format, FormatError, Parsed, Schema, status_of
+from etlch.formats.base import MAX_PROBLEMS, Can, Format, FormatError, Parsed, Schema, status_of
 from etlch.records import Entity, Record
 
 Items = list[tuple[str, tuple[str, ...]]]
@@ -53,8 +53,9 @@ def parse_fields(text: str, schema: Schema, source_text: str = "") -> Parsed:
     for key, _ in items:
         if schema.keys and key not in schema.keys:
             problems.append(f"key {key[:40]!r} was not asked for")
+    found = {key for key, _ in items}
     for key in schema.keys:
-        if key not in dict(items):
+        if key not in found:
             problems.append(f"key {key[:40]!r} is missing")
     status = status_of(problems, readable or bool(items))
     return Parsed(status, tuple(problems[:MAX_PROBLEMS]), fields=tuple(items))
@@ -173,12 +174,12 @@ def _unescape(body: str) -> str:
 
 def _merged(items: Items, problems: list[str]) -> Items:
     """Put the values of a repeated key together, noting it."""
-    merged: dict[str, tuple[str, ...]] = {}
+    merged: dict[str, list[str]] = {}
     for key, values in items:
         if key in merged:
             problems.append(f"key {key[:40]!r} stands twice")
-        merged[key] = merged.get(key, ()) + values
-    return list(merged.items())
+        merged.setdefault(key, []).extend(values)
+    return [(key, tuple(values)) for key, values in merged.items()]
 
 
 def _dump(value: dict[str, list[str]]) -> str:
@@ -186,4 +187,5 @@ def _dump(value: dict[str, list[str]]) -> str:
 
 
 FIELDS = Format("json_fields", "fields", render_fields, parse_fields, is_json=True)
-ENTITIES = Format("json_entities", "entities", render_entities, parse_entities, is_json=True)
+MENTIONS = Can("many", nested=True, crossing=True, discontinuous=True)
+ENTITIES = Format("json_entities", "entities", render_entities, parse_entities, is_json=True, can=MENTIONS)

@@ -1,0 +1,5 @@
+"""`python -m etlch` is `etlch`."""
+
+from etlch.cli import run
+
+run()
