@@ -1,19 +1,24 @@
-"""How fast scoring is: ROUGE-L against rouge_score on the same pairs, and a whole evaluation of made-up answers.
+"""How fast scoring is: ROUGE-L against rouge_score, a whole evaluation with its report, and many answers.
 
-    python benchmarks/bench_scoring.py [--pairs 5] [--systems 8] [--samples 300] [--jobs 1] [--seed 1]
+    python benchmarks/bench_scoring.py [--pairs 5] [--systems 8] [--samples 300] [--answers 10000 100000] [--jobs 1]
 
 Prints a table. The values of both ROUGE implementations are compared to 1e-12 in the same run; a difference is an error.
+Everything else is `python -m eval ...` in a process of its own, imports included, on made-up answers without embeddings.
+`--answers 1000000` shows that time grows with the number of answers and memory does not.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import random
-import resource
+import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from itertools import cycle, islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -21,12 +26,12 @@ from rouge_score.rouge_scorer import RougeScorer
 
 from etlch.records import Entity, Record, Triple, dump_json, write_records, write_text
 from etlch.tasks import Card, load_cards
-from eval.experiment import Settings, open_experiment, score
 from eval.metrics.rouge import char_tokens, rouge
 from eval.terminal import table
 
 HAN = [chr(code) for code in range(0x4E00, 0x4E00 + 3000)]
 LABELS = ("人物", "地點", "時間", "組織", "概念", "作品")
+BASE = 300
 PARTS = {"json": "json_fields", "kge": "triple_lines", "ner": "json_entities"}
 
 
@@ -61,28 +66,50 @@ def spoiled(rng: random.Random, answer: str, skill: float) -> str:
 
 
 def write_experiment(folder: Path, systems: int, samples: int, seed: int) -> float:
-    """Cards, records and runs; returns the mean length of an answer."""
+    """Cards, records and runs; returns the mean length of an answer. Beyond BASE samples their texts repeat."""
     rng = random.Random(seed)
     for name, form in PARTS.items():
         text = f"name: {name}\nfamily: made\ntitle: {name}\nlanguage: zh-TW\nformat: {form}\ninstruction: 請擷取{{keys}}。\n"
-        text += "metrics: [rougeL, faithfulness]\nwins: [rougeL]\ntrain: test.jsonl\ntest: test.jsonl\nscales: [100]\n"
+        text += "metrics: [rougeL, faithfulness]\nwins: [rougeL]\ntrain: train.jsonl\ntest: test.jsonl\nscales: [100]\n"
         write_text(folder / "tasks" / f"{name}.yaml", text)
-    records = [made_up_record(rng, number) for number in range(samples)]
-    write_records(folder / "test.jsonl", records)
+    records = [made_up_record(rng, number) for number in range(min(samples, BASE))]
+    write_records(folder / "train.jsonl", records)
+    write_records(
+        folder / "test.jsonl", (replace(r, id=f"made-{n:07d}") for n, r in enumerate(_again(records, samples)))
+    )
     length = 0
     cards: list[Card] = load_cards(folder / "tasks")
     for number in range(systems):
         skill = 0.5 + 0.5 * number / max(systems - 1, 1)
         for card in cards:
-            rows = []
+            lines = []
             for record in records:
                 gold = card.answer(record)
                 answer = spoiled(rng, gold, skill)
                 length += len(answer)
-                rows.append({"prompt": card.prompt(record), "predict": answer, "label": gold})
-            target = folder / "runs" / f"system-{number:03d}" / card.name / "generated_predictions.jsonl"
-            write_text(target, "".join(dump_json(row) + "\n" for row in rows))
-    return length / (systems * samples * len(cards))
+                lines.append(dump_json({"prompt": card.prompt(record), "predict": answer, "label": gold}) + "\n")
+            target = folder / "runs" / f"system-{number:03d}" / card.name
+            write_text(target / "generated_predictions.jsonl", "".join(_again(lines, samples)))
+            info = {"system": target.parent.name, "task": card.name, "base_model": "made", "scale": 100 * number}
+            write_text(target / "run.json", dump_json(info))
+    return length / (systems * len(records) * len(cards))
+
+
+def _again(items: list, count: int) -> Iterator:
+    return islice(cycle(items), count)
+
+
+def timed(*arguments: str) -> tuple[float, float]:
+    """Run `python -m eval` with arguments; seconds, and peak memory in MB of the largest process."""
+    root = str(Path(__file__).resolve().parents[1])
+    start = time.perf_counter()
+    child = subprocess.Popen(
+        [sys.executable, "-m", "eval", *arguments], cwd=root, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    _, status, usage = os.wait4(child.pid, 0)
+    if status:
+        sys.exit(f"python -m eval {' '.join(arguments)}: exit status {status}")
+    return time.perf_counter() - start, usage.ru_maxrss / 1024
 
 
 def bench_rouge(pairs: int, seed: int) -> list[list[str]]:
@@ -114,34 +141,48 @@ def bench_rouge(pairs: int, seed: int) -> list[list[str]]:
     ]
 
 
-def bench_scoring(systems: int, samples: int, jobs: int, seed: int) -> list[list[str]]:
-    """A whole evaluation without embeddings, cold and again; the rows of the table."""
+def bench_report(systems: int, samples: int, jobs: int, seed: int) -> list[list[str]]:
+    """A whole evaluation with its report, cold and again; the rows of the table."""
     with TemporaryDirectory() as name:
         folder = Path(name)
         length = write_experiment(folder, systems, samples, seed)
         rows = []
-        for label in ("cold", "again, unchanged"):
-            start = time.perf_counter()
-            experiment = open_experiment(folder / "runs", folder / "tasks")
-            score(experiment, folder / "report", Settings(jobs=jobs))
-            seconds = time.perf_counter() - start
-            count = sum(experiment.counts)
-            rows.append([f"{count:,} answers of {length:.0f} characters, {jobs} job(s), {label}", f"{seconds:.2f} s"])
-        rows.append(["peak memory", f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:,.0f} MB"])
+        for command, label in (("score", "scored"), ("report", "report, cold"), ("report", "report, again")):
+            out = folder / command
+            arguments = ("--tasks", str(folder / "tasks"), "--out", str(out), "--jobs", str(jobs), "--no-cosine")
+            seconds, memory = timed(command, str(folder / "runs"), *arguments)
+            what = f"{systems * samples * len(PARTS):,} answers of {length:.0f} characters, {label}"
+            rows.append([what, f"{seconds:.1f} s, {memory:,.0f} MB"])
     return rows
 
 
+def bench_many(answers: int, jobs: int, seed: int) -> list[str]:
+    """Scoring so many answers of ten systems; a row of the table."""
+    systems = 10
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        samples = max(1, answers // (systems * len(PARTS)))
+        write_experiment(folder, systems, samples, seed)
+        arguments = ("--tasks", str(folder / "tasks"), "--out", str(folder / "out"), "--jobs", str(jobs), "--no-cosine")
+        seconds, memory = timed("score", str(folder / "runs"), *arguments)
+    count = systems * samples * len(PARTS)
+    return [f"{count:,} answers scored", f"{seconds:,.1f} s, {1e3 * seconds / count:.2f} ms each, {memory:,.0f} MB"]
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run both benchmarks and print the table."""
+    """Run the benchmarks and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--pairs", type=int, default=5, help="pairs for ROUGE-L (default: %(default)s)")
     parser.add_argument("--systems", type=int, default=8, help="systems, three tasks each (default: %(default)s)")
     parser.add_argument("--samples", type=int, default=300, help="test records a task (default: %(default)s)")
+    many = {"type": int, "nargs": "*", "default": [10_000, 100_000], "metavar": "N"}
+    parser.add_argument("--answers", **many, help="how many answers to score at once (default: 10000 100000)")
     parser.add_argument("--jobs", type=int, default=1, help="processes (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=1, help="of the made-up texts (default: %(default)s)")
     options = parser.parse_args(arguments)
     rows = bench_rouge(options.pairs, options.seed)
-    rows += bench_scoring(options.systems, options.samples, options.jobs, options.seed)
+    rows += bench_report(options.systems, options.samples, options.jobs, options.seed)
+    rows += [bench_many(count, options.jobs, options.seed) for count in options.answers]
     print(table(["what", json.dumps(vars(options))], rows))
 
 

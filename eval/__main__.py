@@ -67,7 +67,13 @@ def _scoring(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--no-cosine", action="store_true", help="leave cosine similarity out (it needs torch and time)"
     )
-    command.add_argument("--jobs", type=_positive, default=1, metavar="N", help="processes (default: %(default)s)")
+    command.add_argument(
+        "--jobs",
+        type=_positive,
+        default=1,
+        metavar="N",
+        help="processes; each starts in about a second (default: %(default)s)",
+    )
 
 
 def _positive(text: str) -> int:
@@ -130,10 +136,11 @@ def _report(options: argparse.Namespace) -> int:
     experiment = _open(options)
     summary = _scored(options, experiment, Path(options.out))
     from eval.report import write_report
+    from eval.samples import every_how_many
     from eval.scores import read_scores
 
     tidy = read_scores(options.out)
-    samples = experiment.samples(tidy)
+    samples = experiment.samples(tidy, every_how_many(sum(experiment.counts)))
     write_report(tidy, summary, samples, Path(options.out), experiment=experiment.name, cards=experiment.tasks)
     print(f"\nwritten: {options.out}/index.html", file=sys.stderr)
     return 0
@@ -165,9 +172,10 @@ def _compare(options: argparse.Namespace) -> int:
 
 
 def _published(options: argparse.Namespace) -> int:
-    from eval.published import main as published
+    from eval.published import told
 
-    return published(["--all"] if options.all else [])
+    print(told(options.all))
+    return 0
 
 
 def summary_text(experiment: Experiment, summary: pd.DataFrame, about: dict[str, Any]) -> str:

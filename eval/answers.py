@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from etlch.errors import EtlchError, ManyErrors
-from etlch.infer.llamafactory import ANSWERS, RAW, RUN
+from etlch.infer.predict import ANSWERS, RAW, RUN
 from etlch.records import Record, read_jsonl, read_records
 from etlch.tasks import Card, load_cards
 

@@ -13,11 +13,11 @@ from typing import Any
 
 import pandas as pd
 
-import etlch
-from etlch.errors import EtlchError, ManyErrors
+from etlch.errors import ManyErrors
 from etlch.records import dump_json, write_text
 from etlch.tasks import Card
 from eval.answers import Gold, Run, check_answers, clashes, find_runs, load_gold
+from eval.checksums import of_code, of_file
 from eval.floors import write_floors
 from eval.metrics.similarity import Encoder, SentenceEncoder, Similarity
 from eval.scores import ABOUT, Progress, read_samples, score_runs, stored_summary, write_scores
@@ -51,9 +51,9 @@ class Experiment:
         """The cards of the tasks that were answered."""
         return [self.gold[task].card for task in sorted({run.task for run in self.runs})]
 
-    def samples(self, tidy: pd.DataFrame) -> Iterator[dict[str, Any]]:
-        """Every answer with what is needed to look at it; see `eval.scores.read_samples`."""
-        return read_samples(self.runs, self.gold, tidy)
+    def samples(self, tidy: pd.DataFrame, every: int = 1) -> Iterator[dict[str, Any]]:
+        """Answers with what is needed to look at them; see `eval.scores.read_samples`."""
+        return read_samples(self.runs, self.gold, tidy, every)
 
 
 def open_experiment(folder: str | Path, tasks: str | Path = "tasks", floors: str | Path | None = None) -> Experiment:
@@ -135,16 +135,16 @@ def _about(experiment: Experiment, settings: Settings, similarity: Similarity | 
                 "scale": run.scale,
                 "answers": count,
                 "file": run.file.as_posix(),
-                "sha256": _sha256(run.file),
+                "sha256": of_file(run.file),
             }
             for run, count in zip(experiment.runs, experiment.counts, strict=True)
         ],
         "versions": {name: _version(name) for name in _LIBRARIES},
         "notices": list(experiment.notices),
     }
-    inputs = {str(path): _sha256(path) for path in sorted(experiment.cards.glob("*.yaml"))}
-    inputs |= {card.test.as_posix(): _sha256(experiment.gold[card.name].path) for card in experiment.tasks}
-    about["key"] = hashlib.sha256(dump_json([about, inputs, _code()]).encode()).hexdigest()
+    inputs = {str(path): of_file(path) for path in sorted(experiment.cards.glob("*.yaml"))}
+    inputs |= {card.test.as_posix(): of_file(experiment.gold[card.name].path) for card in experiment.tasks}
+    about["key"] = hashlib.sha256(dump_json([about, inputs, of_code()]).encode()).hexdigest()
     return about
 
 
@@ -166,24 +166,6 @@ def _uneven(runs: Sequence[Run], counts: Sequence[int]) -> list[str]:
                 f"the first {min(sizes)} are common to all"
             )
     return notices
-
-
-def _code() -> str:
-    """One checksum over the code that makes the numbers."""
-    here = Path(__file__).resolve().parent
-    package = Path(etlch.__file__).resolve().parent
-    files = [here / name for name in ("answers.py", "scores.py", "floors.py", "experiment.py")]
-    files += [package / name for name in ("records.py", "tasks.py")]
-    files += [*sorted(here.glob("metrics/*.py")), *sorted(package.glob("formats/*.py"))]
-    return hashlib.sha256("".join(_sha256(path) for path in files).encode()).hexdigest()
-
-
-def _sha256(path: Path) -> str:
-    try:
-        with path.open("rb") as handle:
-            return hashlib.file_digest(handle, "sha256").hexdigest()
-    except OSError as error:
-        raise EtlchError(f"{path}: cannot be read ({error.strerror or error})") from None
 
 
 def _version(name: str) -> str | None:

@@ -28,15 +28,13 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from etlch.tasks import Card
-from eval.names import PARTS, is_floor, order_tasks, systems_of, task_title, title
+from eval.drawn import GRID, INK, PAPER, Drawn
+from eval.names import PARTS, is_floor, systems_of, task_title, tasks_of, title
 from eval.stats import intervals
 from eval.wins import win_rates
 
 COLUMN, PAGE = 3.5, 7.16
 """Width in inches of one and of two columns of a paper."""
-
-INK, GRID, PAPER = "#222222", "#cfcfcf", "#ffffff"
-"""Colours that the report exchanges for the page's own; nothing else in a figure uses them."""
 
 _COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9")
 _FLOOR = "#9a9a9a"
@@ -87,17 +85,6 @@ _STYLE = {
     "svg.hashsalt": "etlch",
     "axes.unicode_minus": False,
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Drawn:
-    """One figure: its file stem, heading, caption, and the SVG's path; `missing` says why there is none."""
-
-    name: str
-    heading: str
-    caption: str
-    svg: Path | None = None
-    missing: str = ""
 
 
 # -- fonts --------------------------------------------------------------------------------------------------------
@@ -252,7 +239,7 @@ def write_figures(
     out_dir = Path(out_dir)
     out_dir.mkdir(parents=True, exist_ok=True)
     systems = systems_of(tidy)
-    tasks = order_tasks(tidy["task"].astype(str).unique())
+    tasks = tasks_of(tidy)
     of_cards = {card.name: card for card in cards or ()}
     titles = {task: _task_title(task, of_cards.get(task)) for task in tasks}
     scores = intervals(tidy) if scores is None else scores
@@ -356,7 +343,7 @@ def _write(entry: tuple[str, str, str, Callable[[_Board], Figure | str]], board:
         png.unlink(missing_ok=True)
         return Drawn(name, heading, caption, None, figure)
     # settle the layout once: each save would compute it again, at the price of two more drawings
-    figure.draw_without_rendering()
+    figure.get_layout_engine().execute(figure)
     figure.set_layout_engine(None)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})

@@ -64,6 +64,11 @@ def order_tasks(tasks: Iterable[str]) -> list[str]:
     return sorted(set(tasks), key=lambda name: (_TASKS.index(name) if name in _TASKS else len(_TASKS), name))
 
 
+def tasks_of(tidy: pd.DataFrame) -> list[str]:
+    """The tasks of a table in the paper's order."""
+    return order_tasks(map(str, tidy["task"].unique()))
+
+
 def task_title(task: str) -> str:
     """How a task is named in figures and tables: the paper's capitals for its three tasks."""
     return task.upper() if task in _TASKS else task

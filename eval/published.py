@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
-import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -523,17 +521,9 @@ def _partners(
 # -- terminal -----------------------------------------------------------------------------------------------------
 
 
-def main(argv: Sequence[str] = ()) -> int:
-    """Print what was recomputed, paper by paper, and what does not add up; 0 unless the files cannot be read."""
-    parser = argparse.ArgumentParser(
-        prog="python -m eval.published", description="Recompute the papers' tables and list what does not add up."
-    )
-    parser.add_argument("--folder", default=str(FOLDER), help="where the papers' tables are (default: %(default)s)")
-    parser.add_argument("--all", action="store_true", help="also list every value that does add up")
-    options = parser.parse_args(argv)
-    for paper in load_papers(options.folder).values():
-        print("\n".join(_told(paper, options.all)))
-    return 0
+def told(everything: bool = False, folder: str | Path = FOLDER) -> str:
+    """What was recomputed, paper by paper, and what does not add up; `everything` also lists what does."""
+    return "\n".join(line for paper in load_papers(folder).values() for line in _told(paper, everything))
 
 
 def _told(paper: Paper, everything: bool) -> Iterator[str]:
@@ -552,15 +542,3 @@ def _told(paper: Paper, everything: bool) -> Iterator[str]:
         yield f"  NOTE  {remark['where']}: {remark['says']}"
         yield f"        {remark['but']}"
     yield ""
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

@@ -29,7 +29,7 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table to show. `name` is its id and file stem; `marks` names the columns by which rows are filtered."""
+    """A table to show. `name` is its id and file stem; `marks` names the keys by which rows are filtered."""
 
     name: str
     heading: str
@@ -76,6 +76,21 @@ def cell(row: dict[str, Any], column: Column) -> tuple[str, str]:
     return str(value), ""
 
 
+def to_rows(table: Table) -> list[list[Any]]:
+    """The rows as the page's script builds them when they are asked for: marks, then a list of [text, interval, key]."""
+    rows = []
+    for row in table.rows:
+        cells = [[*cell(row, column), _sort_key(row, column)] for column in table.columns]
+        rows.append([*(str(row.get(name, "")) for name in table.marks), cells])
+    return rows
+
+
+def _sort_key(row: dict[str, Any], column: Column) -> float | None:
+    """The number by which a cell is sorted; None where its text is."""
+    value = row.get(column.key)
+    return None if column.kind == "text" or is_absent(value) else float(f"{float(value):.6g}")
+
+
 def to_html(table: Table) -> str:
     """A table whose columns can be sorted by the page's script; everything escaped."""
     head = "".join(
@@ -85,16 +100,15 @@ def to_html(table: Table) -> str:
     )
     body = []
     for row in table.rows:
-        marks = "".join(f" data-{name}={_quote(str(row.get(name, '')))}" for name in table.marks)
         cells = []
         for number, column in enumerate(table.columns):
             text, span = cell(row, column)
-            value = row.get(column.key)
-            sort = "" if column.kind == "text" or is_absent(value) else f' data-v="{float(value):.6g}"'
+            key = _sort_key(row, column)
+            sort = "" if key is None else f' data-v="{key:.6g}"'
             shown = escape(text) + (f' <small class="ci">{escape(span)}</small>' if span else "")
             kind = "" if column.kind == "text" else ' class="n"'
             cells.append(f"<th scope=row>{shown}</th>" if number == 0 else f"<td{kind}{sort}>{shown}</td>")
-        body.append(f"<tr{marks}>{''.join(cells)}</tr>")
+        body.append(f"<tr>{''.join(cells)}</tr>")
     note = f"<p class=note>{escape(table.note)}</p>" if table.note else ""
     return (
         f'<div class=scroll tabindex=0 role=region aria-label={_quote(table.heading)}><table class=sortable id="t-{escape(table.name)}">'

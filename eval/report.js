@@ -7,29 +7,17 @@ const make = (tag, className, text) => {
   return node;
 };
 
-// ---- tables: sort by any column, filter the comparisons ----
-const keyOf = (row, at) => {
-  const cell = row.cells[at];
-  const value = cell.dataset.v;
-  return value === undefined ? cell.textContent.trim() : Number(value);
+// what Python packed: base64 of zlib-compressed JSON, unpacked once, when it is first needed
+const unpacked = new Map();
+const inflate = async (node) => {
+  const bytes = Uint8Array.from(atob(node.textContent), (character) => character.charCodeAt(0));
+  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
+  return JSON.parse(await new Response(stream).text());
 };
-for (const table of document.querySelectorAll("table.sortable")) {
-  table.tHead.addEventListener("click", (event) => {
-    const head = event.target.closest("th");
-    if (!head) return;
-    const down = head.getAttribute("aria-sort") !== "descending";
-    for (const other of head.parentNode.cells) other.removeAttribute("aria-sort");
-    head.setAttribute("aria-sort", down ? "descending" : "ascending");
-    const sign = down ? -1 : 1;
-    const rows = [...table.tBodies[0].rows].map((row) => [keyOf(row, head.cellIndex), row]);
-    rows.sort(([a], [b]) => {
-      // numbers first whatever the direction, so that "n/a" never hides them
-      if (typeof a !== typeof b) return typeof a === "number" ? -1 : 1;
-      return typeof a === "number" ? sign * (a - b) : sign * String(a).localeCompare(String(b));
-    });
-    table.tBodies[0].append(...rows.map(([, row]) => row));
-  });
-}
+const unpack = (node) => {
+  if (!unpacked.has(node)) unpacked.set(node, inflate(node));
+  return unpacked.get(node);
+};
 const fill = (select, options, chosen) => {
   select.replaceChildren(...options.map(([value, text]) => {
     const option = make("option", "", text);
@@ -38,49 +26,83 @@ const fill = (select, options, chosen) => {
   }));
   if (chosen !== undefined && options.some(([value]) => value === chosen)) select.value = chosen;
 };
-const pairs = $("t-comparisons");
-if (pairs) {
-  const rows = [...pairs.tBodies[0].rows];
-  const distinct = (name) => [...new Set(rows.map((row) => row.dataset[name]))];
-  const filter = () => {
-    const task = $("f-task").value, metric = $("f-metric").value, system = $("f-system").value;
-    for (const row of rows) {
-      const d = row.dataset;
-      row.hidden = !((!task || d.task === task) && (!metric || d.metric === metric) && (!system || d.a === system || d.b === system));
-    }
+
+// ---- tables: sort by any column ----
+const keyOf = (row, at) => {
+  const cell = row.cells[at];
+  const value = cell.dataset.v;
+  return value === undefined ? cell.textContent.trim() : Number(value);
+};
+const sort = (table) => {
+  const head = table.tHead.querySelector("[aria-sort]");
+  if (!head) return;
+  const sign = head.getAttribute("aria-sort") === "descending" ? -1 : 1;
+  const rows = [...table.tBodies[0].rows].map((row) => [keyOf(row, head.cellIndex), row]);
+  rows.sort(([a], [b]) => {
+    // numbers first whatever the direction, so that "n/a" never hides them
+    if (typeof a !== typeof b) return typeof a === "number" ? -1 : 1;
+    return typeof a === "number" ? sign * (a - b) : sign * String(a).localeCompare(String(b));
+  });
+  table.tBodies[0].append(...rows.map(([, row]) => row));
+};
+for (const table of document.querySelectorAll("table.sortable")) {
+  table.tHead.addEventListener("click", (event) => {
+    const head = event.target.closest("th");
+    if (!head) return;
+    const down = head.getAttribute("aria-sort") !== "descending";
+    for (const other of head.parentNode.cells) other.removeAttribute("aria-sort");
+    head.setAttribute("aria-sort", down ? "descending" : "ascending");
+    sort(table);
+  });
+}
+
+// ---- comparisons: the rows that the filters ask for ----
+const comparisons = async () => {
+  const table = $("t-comparisons"), rows = await unpack($("pairs-data"));
+  const numeric = [...table.tHead.rows[0].cells].map((head) => head.className);
+  const cell = ([text, interval, key], at) => {
+    const node = make(at ? "td" : "th", numeric[at], text);
+    if (!at) node.scope = "row";
+    if (interval) node.append(" ", make("small", "ci", interval));
+    if (key !== null) node.dataset.v = String(key);
+    return node;
   };
-  const metricsOf = () => {
+  const draw = () => {
+    const task = $("f-task").value, metric = $("f-metric").value, system = $("f-system").value;
+    const wanted = rows.filter(([t, m, a, b]) => (!task || t === task) && (!metric || m === metric) && (!system || a === system || b === system));
+    table.tBodies[0].replaceChildren(...wanted.map(([, , , , cells]) => {
+      const row = make("tr");
+      row.append(...cells.map(cell));
+      return row;
+    }));
+    sort(table);
+  };
+  const distinct = (...places) => [...new Set(places.flatMap((place) => rows.map((row) => row[place])))].map((name) => [name, name]);
+  const listMetrics = () => {
     const task = $("f-task").value;
-    const found = [...new Set(rows.filter((row) => !task || row.dataset.task === task).map((row) => row.dataset.metric))];
+    const found = [...new Set(rows.filter((row) => !task || row[0] === task).map((row) => row[1]))];
     const first = found.find((name) => name.endsWith("_f1")) || found[0];
     fill($("f-metric"), [["", "all"], ...found.map((name) => [name, name])], found.includes($("f-metric").value) ? $("f-metric").value : first);
   };
-  const tasks = distinct("task");
-  fill($("f-task"), [...tasks.map((name) => [name, name]), ["", "all"]]);
-  fill($("f-system"), [["", "all"], ...[...new Set([...distinct("a"), ...distinct("b")])].map((name) => [name, name])]);
-  metricsOf();
-  $("f-task").addEventListener("change", () => { metricsOf(); filter(); });
-  for (const id of ["f-metric", "f-system"]) $(id).addEventListener("change", filter);
-  filter();
-}
+  fill($("f-task"), [...distinct(0), ["", "all"]]);
+  fill($("f-system"), [["", "all"], ...distinct(2, 3)]);
+  listMetrics();
+  $("f-task").addEventListener("change", () => { listMetrics(); draw(); });
+  for (const id of ["f-metric", "f-system"]) $(id).addEventListener("change", draw);
+  draw();
+};
 
 // ---- sample browser ----
-const blobs = [...document.querySelectorAll("script[data-task]")];
-const loaded = new Map();
-const state = { data: null, order: [], at: 0, shown: new Set() };
+// task -> its index and its parts, still packed
+const tasks = new Map();
+for (const node of document.querySelectorAll("script[data-task]")) {
+  const known = tasks.get(node.dataset.task);
+  if (known) known.parts.push(node);
+  else tasks.set(node.dataset.task, { index: node, parts: [] });
+}
+const state = { data: null, parts: [], order: [], at: 0, shown: new Set(), turn: 0, search: 0 };
 const ROW = 33.6;
-
-const unpack = async (node) => {
-  const binary = atob(node.textContent.trim());
-  const bytes = new Uint8Array(binary.length);
-  for (let i = 0; i < binary.length; i++) bytes[i] = binary.charCodeAt(i);
-  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
-  return JSON.parse(await new Response(stream).text());
-};
-const load = async (task) => {
-  if (!loaded.has(task)) loaded.set(task, await unpack(blobs.find((node) => node.dataset.task === task)));
-  return loaded.get(task);
-};
+const whole = async (at) => (await unpack(state.parts[Math.floor(at / state.data.size)]))[at % state.data.size];
 
 const name = (item) => item.join(" · ");
 const count = (items) => {
@@ -106,14 +128,13 @@ const judge = (gold, parsed, invented) => {
 };
 const score = (answer) => {
   if (!answer) return null;
-  return answer[3][state.data.metrics.indexOf($("b-metric").value)] ?? null;
+  return answer[0][state.data.metrics.indexOf($("b-metric").value)] ?? null;
 };
-const shownAnswers = (sample) => state.data.systems.map((system, i) => [system, sample[5][i]]).filter(([system]) => state.shown.has(system));
-
-const focusOf = (sample) => sample[5][state.data.systems.indexOf($("b-focus").value)] || null;
-const range = (sample) => {
-  const scores = shownAnswers(sample).map(([, answer]) => score(answer)).filter((value) => value !== null);
-  return scores.length ? [Math.min(...scores), Math.max(...scores)] : null;
+// scores: [scores, number of invented values] or 0, one a system
+const focusOf = ([, scores]) => scores[state.data.systems.indexOf($("b-focus").value)] || null;
+const range = ([, scores]) => {
+  const shown = scores.filter((_, i) => state.shown.has(state.data.systems[i])).map(score).filter((value) => value !== null);
+  return shown.length ? [Math.min(...shown), Math.max(...shown)] : null;
 };
 // small comes first; a sample without the answer or score in question comes last
 const rank = (sample) => {
@@ -121,24 +142,39 @@ const rank = (sample) => {
   switch ($("b-sort").value) {
     case "worst": return score(answer) ?? 2;
     case "gap": return between ? between[0] - between[1] : 2;
-    case "made": return answer ? -answer[2].length : 1;
+    case "made": return answer ? -answer[1] : 1;
     default: return 0;
   }
 };
 const badge = (sample) => {
   const answer = focusOf(sample), between = range(sample);
   switch ($("b-sort").value) {
-    case "made": return answer ? `${answer[2].length} invented` : "no answer";
+    case "made": return answer ? `${answer[1]} invented` : "no answer";
     case "gap": return between ? `${Math.round(100 * between[0])} to ${Math.round(100 * between[1])}` : "no score";
     default: return score(answer) === null ? "no score" : `${Math.round(100 * score(answer))}`;
   }
 };
 
-const arrange = () => {
+// the samples whose id or text holds a string; the only thing that needs all texts of a task
+const matching = async (find) => {
+  const { samples, size } = state.data, found = new Set();
+  for (const [number, node] of state.parts.entries()) {
+    for (const [place, [, text]] of (await unpack(node)).entries()) {
+      const at = number * size + place;
+      if (samples[at][0].toLowerCase().includes(find) || text.toLowerCase().includes(find)) found.add(at);
+    }
+  }
+  return found;
+};
+const arrange = async () => {
+  const search = ++state.search;
+  $("b-detail").setAttribute("aria-busy", "true");
   const find = $("b-find").value.trim().toLowerCase();
-  const rows = state.data.samples.map((sample, i) => [rank(sample), i]);
-  state.order = rows
-    .filter(([, i]) => !find || state.data.samples[i][0].toLowerCase().includes(find) || state.data.samples[i][2].toLowerCase().includes(find))
+  const found = find ? await matching(find) : null;
+  if (search !== state.search) return;
+  state.order = state.data.samples
+    .map((sample, i) => [rank(sample), i])
+    .filter(([, i]) => !found || found.has(i))
     .sort((a, b) => a[0] - b[0] || a[1] - b[1])
     .map(([, i]) => i);
   $("b-count").textContent = `${state.order.length} of ${state.data.samples.length} samples`;
@@ -201,12 +237,15 @@ const paint = (text, groups) => {
   }
   return nodes;
 };
-const drawDetail = () => {
-  const detail = $("b-detail");
-  const sample = state.data.samples[state.order[state.at]];
-  if (!sample) { detail.replaceChildren(make("p", "note", "No sample fits.")); return; }
-  const [id, question, text, gold, goldItems] = sample;
-  const focus = sample[5][state.data.systems.indexOf($("b-focus").value)];
+const drawDetail = async () => {
+  const turn = ++state.turn;
+  const detail = $("b-detail"), { data } = state, at = state.order[state.at];
+  detail.setAttribute("aria-busy", String(at !== undefined));
+  if (at === undefined) { detail.replaceChildren(make("p", "note", "No sample fits.")); return; }
+  const [question, text, gold, goldItems, answers] = await whole(at);
+  if (turn !== state.turn) return; // another sample was chosen meanwhile
+  const [id, scores] = data.samples[at];
+  const focus = answers[data.systems.indexOf($("b-focus").value)];
   const source = make("div", "text");
   source.tabIndex = 0;
   source.append(...paint(text, [["g", goldItems.flatMap(values)], ["a", focus ? focus[1].flatMap(values) : []]]));
@@ -217,12 +256,15 @@ const drawDetail = () => {
     legend.append(entry);
   }
   const asked = make("details");
-  asked.append(make("summary", "", "Question"), make("pre", "text", state.data.questions[question]));
+  asked.append(make("summary", "", "Question"), make("pre", "text", data.questions[question]));
   const cards = make("div", "answers");
   cards.append(goldCard(gold, goldItems));
-  for (const [system, answer] of shownAnswers(sample)) cards.append(card(system, answer, goldItems));
+  for (const [i, system] of data.systems.entries()) {
+    if (state.shown.has(system)) cards.append(card(system, answers[i], scores[i], goldItems));
+  }
   detail.replaceChildren(make("h3", "", id), legend, source, asked, cards);
   detail.dataset.sample = id;
+  detail.setAttribute("aria-busy", "false");
 };
 const goldCard = (gold, items) => {
   const box = make("article", "card");
@@ -233,13 +275,13 @@ const goldCard = (gold, items) => {
   box.append(make("h4", "", "Gold"), make("div", "scores", `${items.length} items`), list, raw);
   return box;
 };
-const card = (system, answer, gold) => {
+const card = (system, answer, listed, gold) => {
   const box = make("article", "card");
   box.dataset.system = system;
   box.append(make("h4", "", system));
   if (!answer) { box.append(make("span", "warn", "no answer for this sample")); return box; }
-  const [text, parsed, invented, scores, readable] = answer;
-  const told = state.data.metrics.map((metric, i) => (scores[i] === null || scores[i] === undefined ? "" : `${metric} ${(100 * scores[i]).toFixed(0)}`)).filter(Boolean);
+  const [text, parsed, invented, readable] = answer, [scores] = listed;
+  const told = state.data.metrics.map((metric, i) => (scores[i] === null ? "" : `${metric} ${(100 * scores[i]).toFixed(0)}`)).filter(Boolean);
   box.append(make("div", "scores", told.join(", ")));
   const judged = judge(gold, parsed, invented);
   if (!text.trim()) box.append(make("span", "warn", "empty answer"));
@@ -263,7 +305,10 @@ const card = (system, answer, gold) => {
 };
 
 const open = async (task) => {
-  state.data = await load(task);
+  const { index, parts } = tasks.get(task);
+  const data = await unpack(index);
+  if ($("b-task").value !== task) return;
+  Object.assign(state, { data, parts });
   const { systems, metrics } = state.data;
   const known = new Set(systems);
   state.shown = new Set([...state.shown].filter((system) => known.has(system)));
@@ -287,9 +332,9 @@ const open = async (task) => {
   }));
   arrange();
 };
-if (blobs.length) {
+if (tasks.size) {
   $("browser").hidden = false;
-  fill($("b-task"), blobs.map((node) => [node.dataset.task, node.dataset.task]));
+  fill($("b-task"), [...tasks.keys()].map((task) => [task, task]));
   $("b-task").addEventListener("change", () => open($("b-task").value));
   for (const id of ["b-sort", "b-metric"]) $(id).addEventListener("change", arrange);
   $("b-focus").addEventListener("change", () => {
@@ -320,3 +365,4 @@ if (blobs.length) {
   // after the first paint, so that the verdict is on the screen before any answer is unpacked
   setTimeout(() => open($("b-task").value), 0);
 }
+if ($("pairs-data")) setTimeout(comparisons, 0);

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from html import escape
 from importlib.resources import files
 from pathlib import Path
@@ -16,14 +17,17 @@ import pandas as pd
 from etlch.errors import EtlchError
 from etlch.records import write_text
 from etlch.tasks import Card
-from eval.figures import GRID, INK, PAPER, Drawn, write_figures
+from eval.drawn import GRID, INK, PAPER, Drawn, draw
 from eval.names import is_floor, title
-from eval.render import Column, Table, percent, to_csv, to_html, to_latex, to_markdown
-from eval.samples import Packed, pack
+from eval.render import Column, Table, percent, to_csv, to_html, to_latex, to_markdown, to_rows
+from eval.samples import Packed, blob, pack
 from eval.stats import RESAMPLES
-from eval.verdict import MARGIN, Findings, compare, find, verdict
+from eval.verdict import MARGIN, Findings, find, verdict
 
-__all__ = ["compare", "write_report"]
+_TASK = Column("task_title", "Task")
+_METRIC = Column("metric_title", "Metric")
+_SCALE = Column("scale", "Training samples", "count", "samples a task; n/a: not tuned")
+_NOTE = Column("note", "Note")
 
 
 def write_report(
@@ -43,7 +47,7 @@ def write_report(
     out = Path(out_dir)
     found = find(tidy, summary, cards)
     try:
-        figures, unseen = write_figures(tidy, out / "figures", cards, scores=found.scores, wins=found.wins)
+        figures, unseen = draw(tidy, found.scores, found.wins, out / "figures", cards)
     except OSError as error:
         raise EtlchError(f"{out / 'figures'}: cannot be written ({error.strerror or error})") from None
     tables = _tables(found)
@@ -53,8 +57,7 @@ def write_report(
         if table.name != "comparisons":
             write_text(out / "tables" / f"{table.name}.tex", to_latex(table))
     method = _method(found, unseen)
-    answers = len(tidy[["system", "task", "sample"]].drop_duplicates())
-    packed = pack(samples, answers, found.systems["system"].tolist())
+    packed = pack(samples, found.systems["system"].tolist())
     heading = f"etlch report: {experiment}" if experiment else "etlch report"
     write_text(out / "report.md", _markdown(heading, found, tables, figures, method))
     write_text(out / "index.html", _page(heading, found, tables, figures, packed, method))
@@ -114,12 +117,12 @@ def _scores_table(found: Findings, task: str, metrics: Sequence[str], kind: str)
     columns = [
         Column("system", "System"),
         *([] if kind == "scores" else [Column("base_model", "Base model")]),
-        Column("scale", "Training samples", "count", "samples a task; n/a: not tuned"),
+        _SCALE,
         Column("samples", "Answers", "count"),
         Column("unanswered", "No answer", "count", "empty answers"),
         Column("invalid", "Unreadable", "count", "answers that are not the format asked for, empty ones included"),
         *(Column(metric, title(metric), "score", metric) for metric in metrics),
-        Column("note", "Note"),
+        _NOTE,
     ]
     heading = found.titles[task] if kind == "scores" else f"{found.titles[task]}: every metric"
     note = "Percent, with 95% bootstrap intervals in brackets." if kind == "scores" else ""
@@ -142,16 +145,16 @@ def _wins_table(found: Findings) -> Table:
         for row in found.wins.to_dict("records")
     ]
     columns = [
-        Column("task_title", "Task"),
+        _TASK,
         Column("baseline", "Baseline"),
         Column("system", "Tuned system"),
-        Column("scale", "Training samples", "count"),
+        _SCALE,
         Column("shown", "Wins"),
         Column("rate", "Win rate, %", "score"),
         Column("shown_strict", "Significant wins"),
         Column("strict_rate", "Strict rate, %", "score"),
         Column("won", "Won on"),
-        Column("note", "Note"),
+        _NOTE,
     ]
     note = (
         "Wins: metrics on which the tuned system's score is higher, of the metrics that count for the task (ETLCH, section "
@@ -175,14 +178,14 @@ def _enough_table(found: Findings) -> Table:
         )
     columns = [
         Column("base_model", "Base model"),
-        Column("task_title", "Task"),
-        Column("metric_title", "Metric"),
-        Column("scale", "Training samples", "count"),
+        _TASK,
+        _METRIC,
+        _SCALE,
         Column("score", "Score, %", "score"),
         Column("difference", "Against largest, points", "points"),
         Column("bound", "At worst, points", "points", "lower end of the one-sided 95% interval of the difference"),
         Column("said", f"Within {percent(MARGIN)} points"),
-        Column("note", "Note"),
+        _NOTE,
     ]
     note = (
         f"A scale is not worse than the largest when the difference is, with 95% certainty, above −{percent(MARGIN)} points "
@@ -212,7 +215,7 @@ def _pairs_table(found: Findings) -> Table:
         Column("a", "A"),
         Column("b", "B"),
         Column("task", "Task"),
-        Column("metric_title", "Metric"),
+        _METRIC,
         Column("n", "Common samples", "count"),
         Column("score_a", "A, %", "score"),
         Column("score_b", "B, %", "score"),
@@ -230,7 +233,7 @@ def _pairs_table(found: Findings) -> Table:
         Column("rank_biserial", "Rank-biserial", "number"),
         Column("cliffs_delta", "Cliff's δ", "number"),
         Column("family_told", "Family"),
-        Column("note", "Note"),
+        _NOTE,
     ]
     return Table(
         "comparisons", "Pairs of systems on the same samples", columns, rows, marks=("task", "metric", "a", "b")
@@ -247,13 +250,13 @@ def _published_table(found: Findings) -> Table:
         Column("paper", "Paper"),
         Column("where", "Where"),
         Column("row", "Row"),
-        Column("task_title", "Task"),
-        Column("metric_title", "Metric"),
+        _TASK,
+        _METRIC,
         Column("published", "Published, %", "score"),
         Column("measured", "Measured here, %", "score"),
         Column("system", "System here"),
         Column("base_model", "Base model here"),
-        Column("note", "Note"),
+        _NOTE,
     ]
     note = "Other data and, unless said otherwise, another base model: a check of the order of size, not a replication."
     return Table("published", "Published values beside the measured ones", columns, rows, note)
@@ -347,16 +350,17 @@ def _page(
         "figures": "".join(_figure(figure, number) for number, figure in enumerate(figures)),
         "wins": _or_none(tables["win_rates"], "No tuned system with a baseline to beat."),
         "enough": _or_none(tables["enough_data"], "No base model was tuned at more than one scale."),
-        "pairs": _or_none(tables["comparisons"], "Only one system: nothing to compare."),
+        "pairs": _pairs(tables["comparisons"]),
         "published_link": '<a href="#published">Published</a>' if published.rows else "",
         "published": f"<section id=published><h2>Beside the published numbers</h2>{to_html(published)}</section>"
         if published.rows
         else "",
-        "samples_note": escape(_samples_note(packed)),
+        "samples_note": escape(_samples_note(packed, int(found.summary["samples"].sum()))),
         "method": "".join(f"<p>{escape(line)}</p>" for line in method),
         "data": "\n".join(
             f'<script type="application/x-answers" data-task="{escape(task)}">{blob}</script>'
-            for task, blob in packed.blobs.items()
+            for task, blobs in packed.blobs.items()
+            for blob in blobs
         ),
         "script": script,
     }
@@ -372,21 +376,26 @@ def _about(found: Findings) -> str:
     )
 
 
+def _pairs(table: Table) -> str:
+    """The head of the table and its rows packed: there are thousands, and a reader looks at a few."""
+    if not table.rows:
+        return "<p class=note>Only one system: nothing to compare.</p>"
+    packed = blob(to_rows(table))
+    return f'{to_html(replace(table, rows=[]))}<script type="application/x-rows" id=pairs-data>{packed}</script>'
+
+
 def _or_none(table: Table, message: str) -> str:
     return to_html(table) if table.rows else f"<p class=note>{escape(message)}</p>"
 
 
-def _samples_note(packed: Packed) -> str:
-    if not packed.total:
+def _samples_note(packed: Packed, answers: int) -> str:
+    if not packed.kept:
         return "No answers were handed over."
-    lines = [
-        f"{packed.kept:,} of {packed.total:,} answers"
-        + ("" if packed.kept == packed.total else ", evenly spread over the test set")
-        + "."
-    ]
-    lines.append(f"Texts longer than {packed.limit:,} characters are cut.")
-    lines.append("Items: = in the gold, + not in the gold, ! a value that does not occur in the source text, − missed.")
-    return " ".join(lines)
+    spread = "" if packed.kept == answers else ", evenly spread over the test set"
+    return (
+        f"{packed.kept:,} of {answers:,} answers{spread}. Texts longer than {packed.limit:,} characters are cut. "
+        "Items: = in the gold, + not in the gold, ! a value that does not occur in the source text, − missed."
+    )
 
 
 def _figure(figure: Drawn, number: int) -> str:

@@ -1,11 +1,15 @@
-"""The answers that the report's sample browser shows: chosen, shortened and packed so that 10,000 stay small."""
+"""The answers that the report's sample browser shows: shortened and packed so that 10,000 stay small and open at once.
+
+A task is packed as an index (names, scores: what is needed to sort and list its samples) and parts of some samples each
+(texts and items), which the page unpacks when one of their samples is looked at.
+"""
 
 from __future__ import annotations
 
 import base64
 import json
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,105 +17,114 @@ from eval.names import order_metrics, order_tasks
 
 MOST_ANSWERS = 12_000
 MOST_BYTES = 11_000_000
+_ANSWERS_A_PART = 400
 _LIMITS = (6000, 3000, 1500, 700, 300, 100)
 _SHOWN = ("rougeL", "cosine", "json_parse_ok", "schema_ok", "entity_f1", "triple_f1", "field_f1", "faithfulness")
 
 
 @dataclass(frozen=True, slots=True)
 class Packed:
-    """task -> base64 of zlib-compressed JSON, how many answers are in, how many there were, where texts were cut."""
+    """task -> its index and its parts, each base64 of zlib-compressed JSON; answers kept; where texts were cut."""
 
-    blobs: dict[str, str]
+    blobs: dict[str, list[str]]
     kept: int
-    total: int
     limit: int
 
 
-def pack(samples: Iterable[Mapping[str, Any]], expected: int, systems: Sequence[str]) -> Packed:
-    """Pack answers for the page; `samples` is read once, `expected` is about how many there are.
+def every_how_many(answers: int) -> int:
+    """Of so many answers the page shows those of every how many-th sample: all up to MOST_ANSWERS, then evenly spread."""
+    return max(1, -(-answers // MOST_ANSWERS))
 
-    Above MOST_ANSWERS evenly spread samples are kept, each with all its systems. Texts longer than a limit are cut, the
-    limit being the largest with which everything fits into MOST_BYTES; the page says so where it happens.
+
+def pack(samples: Iterable[Mapping[str, Any]], systems: Sequence[str]) -> Packed:
+    """Pack answers (see eval.scores.read_samples) for the page; `samples` is read once.
+
+    Texts longer than a limit are cut, the limit being the largest with which everything fits into MOST_BYTES.
     """
-    every = max(1, -(-expected // MOST_ANSWERS))
-    total = 0
+    tasks: dict[str, dict[str, dict[str, Mapping[str, Any]]]] = {}
     kept = 0
-    numbers: dict[tuple[str, str], int] = {}
-    seen: dict[str, int] = {}
-    tasks: dict[str, dict[str, dict[str, Any]]] = {}
     for row in samples:
-        total += 1
-        key = (str(row["task"]), str(row["sample"]))
-        if key not in numbers:
-            numbers[key] = seen.get(key[0], 0)
-            seen[key[0]] = numbers[key] + 1
-        if numbers[key] % every:
-            continue
+        tasks.setdefault(row["task"], {}).setdefault(row["sample"], {})[row["system"]] = row
         kept += 1
-        entry = tasks.setdefault(key[0], {}).setdefault(key[1], _sample(row))
-        entry["a"][str(row["system"])] = _answer(row)
     for limit in _LIMITS:
-        blobs = {task: _blob(task, tasks[task], systems, limit) for task in order_tasks(tasks)}
-        if sum(map(len, blobs.values())) <= MOST_BYTES:
+        blobs = {task: list(_blobs(task, tasks[task], systems, limit)) for task in order_tasks(tasks)}
+        if sum(len(blob) for parts in blobs.values() for blob in parts) <= MOST_BYTES:
             break
-    return Packed(blobs, kept, total, limit)
+    return Packed(blobs, kept, limit)
 
 
-def _sample(row: Mapping[str, Any]) -> dict[str, Any]:
-    text, prompt = str(row["source_text"]), str(row["prompt"])
-    question = prompt.replace(text, "", 1).strip() if text else prompt
-    return {"q": question, "t": text, "g": str(row["gold_answer"]), "G": _items(row["gold"]), "a": {}}
-
-
-def _items(items: Iterable[Sequence[Any]]) -> list[list[str]]:
-    return [[str(part) for part in item] for item in items]
-
-
-def _answer(row: Mapping[str, Any]) -> dict[str, Any]:
-    scores = {name: row["scores"][name] for name in _SHOWN if name in row["scores"]}
-    return {
-        "x": str(row["answer"]),
-        "p": _items(row["parsed"]),
-        "h": [str(item[-1]) for item in row["hallucinated"]],
-        "s": {name: round(float(v), 3) for name, v in scores.items() if v is not None and v == v},
-        "n": 0 if row["scores"].get("readable", 1.0) == 0 else 1,
-    }
-
-
-def _blob(task: str, samples: dict[str, dict[str, Any]], systems: Sequence[str], limit: int) -> str:
-    """systems, metrics, questions and samples of one task; strings that repeat are stored once."""
-    questions: dict[str, int] = {}
-    there = {name for entry in samples.values() for name in entry["a"]}
+def _blobs(
+    task: str, samples: dict[str, dict[str, Mapping[str, Any]]], systems: Sequence[str], limit: int
+) -> Iterator[str]:
+    """The index of a task, then its parts; strings that repeat are stored once."""
+    there = {name for answers in samples.values() for name in answers}
     names = [name for name in systems if name in there] + sorted(there - set(systems))
-    metrics = order_metrics(m for entry in samples.values() for answer in entry["a"].values() for m in answer["s"])
-    rows = []
-    for sample, entry in samples.items():
-        answers = []
-        for name in names:
-            answer = entry["a"].get(name)
-            answers.append(
-                0
-                if answer is None
-                else [
-                    _cut(answer["x"], limit),
-                    [[_cut(part, limit) for part in item] for item in answer["p"][: limit // 4]],
-                    [_cut(value, limit) for value in answer["h"][: limit // 4]],
-                    [answer["s"].get(metric) for metric in metrics],
-                    answer["n"],
-                ]
-            )
-        question = questions.setdefault(entry["q"], len(questions))
-        rows.append([sample, question, _cut(entry["t"], 4 * limit), _cut(entry["g"], limit), entry["G"], answers])
-    data = {
+    metrics = order_metrics(m for answers in samples.values() for row in answers.values() for m in _scores(row))
+    questions: dict[str, int] = {}
+    listed, rows = [], []
+    for sample, answers in samples.items():
+        first = next(iter(answers.values()))
+        question = questions.setdefault(_question(first), len(questions))
+        listed.append([sample, [_listed(answers.get(name), metrics) for name in names]])
+        rows.append(
+            [
+                question,
+                _cut(first["source_text"], 4 * limit),
+                _cut(first["gold_answer"], limit),
+                first["gold"],
+                [_answer(answers.get(name), limit) for name in names],
+            ]
+        )
+    size = max(1, _ANSWERS_A_PART // len(names))
+    index = {
         "task": task,
         "systems": names,
         "metrics": metrics,
-        "questions": [_cut(q, limit) for q in questions],
-        "samples": rows,
+        "questions": [_cut(question, limit) for question in questions],
+        "samples": listed,
+        "size": size,
     }
-    text = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
-    return base64.b64encode(zlib.compress(text.encode("utf-8", "replace"), 6)).decode("ascii")
+    yield blob(index)
+    for start in range(0, len(rows), size):
+        yield blob(rows[start : start + size])
+
+
+def _question(row: Mapping[str, Any]) -> str:
+    """The prompt without the text that it asks about."""
+    text, prompt = row["source_text"], row["prompt"]
+    return prompt.replace(text, "", 1).strip() if text else prompt
+
+
+def _scores(row: Mapping[str, Any]) -> dict[str, float]:
+    scores = ((name, row["scores"].get(name)) for name in _SHOWN)
+    return {name: round(value, 3) for name, value in scores if value is not None and value == value}
+
+
+def _listed(row: Mapping[str, Any] | None, metrics: Sequence[str]) -> list[Any] | int:
+    """[scores, number of invented values] of an answer, 0 where there is none."""
+    if row is None:
+        return 0
+    scores = _scores(row)
+    return [[scores.get(metric) for metric in metrics], len(row["hallucinated"])]
+
+
+def _answer(row: Mapping[str, Any] | None, limit: int) -> list[Any] | int:
+    """[text, items, invented values, readable] of an answer, 0 where there is none."""
+    if row is None:
+        return 0
+    text, items, invented = row["answer"], row["parsed"], [value for _, value in row["hallucinated"]]
+    if len(text) > limit:
+        items = [[_cut(part, limit) for part in item] for item in items[: limit // 4]]
+        invented = [_cut(value, limit) for value in invented[: limit // 4]]
+    return [_cut(text, limit), items, invented, int(row["scores"].get("readable", 1.0) != 0)]
 
 
 def _cut(text: str, limit: int) -> str:
     return text if len(text) <= limit else f"{text[:limit]} … [{len(text) - limit:,} more characters cut]"
+
+
+def blob(value: Any) -> str:
+    """JSON, compressed and in base64, as the page's script unpacks it."""
+    # lone surrogates, which an answer may hold, cannot be written as UTF-8
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
+    return base64.b64encode(zlib.compress(text, 6)).decode("ascii")

@@ -41,6 +41,7 @@ from eval.metrics.triples import triple_counts, triple_counts_by_relation
 from eval.metrics.validity import validity
 
 COLUMNS = ("system", "base_model", "scale", "task", "sample", "metric", "value")
+NAMES = [column for column in COLUMNS if column not in ("scale", "value")]
 PARTS = {"entities": "entity", "triples": "triple", "fields": "field"}
 """Part of the record -> prefix of its metrics."""
 METRICS = (
@@ -59,7 +60,7 @@ OTHER = "(other)"
 
 ABOUT = "scoring.json"
 CHUNK = 256
-_ROWS_A_GROUP = 500_000
+_ROWS_A_GROUP = 200_000
 _MOST_LABELS = 10_000
 _KEYS = ["system", "base_model", "scale", "task"]
 _MATCH = {"entities": entity_counts, "triples": triple_counts, "fields": field_counts}
@@ -340,10 +341,10 @@ def write_scores(blocks: Iterable[Block], out: str | Path) -> None:
 
 
 def read_scores(out: str | Path) -> pd.DataFrame:
-    """The tidy table that `write_scores` wrote. Raises EtlchError where there is none."""
+    """The tidy table that `write_scores` wrote, its names as categories. Raises EtlchError where there is none."""
     path = Path(out) / "scores.parquet"
     try:
-        return pd.read_parquet(path)
+        return pd.read_parquet(path, read_dictionary=NAMES)
     except (OSError, ValueError) as error:
         reason = "no such file" if isinstance(error, FileNotFoundError) else error
         raise EtlchError(f"{path}: {reason} (expected what `python -m eval score` writes)") from None
@@ -354,7 +355,7 @@ def stored_summary(out: str | Path) -> pd.DataFrame:
     import pyarrow.parquet as pq
 
     summary = Summary()
-    with pq.ParquetFile(Path(out) / "scores.parquet") as file:
+    with pq.ParquetFile(Path(out) / "scores.parquet", read_dictionary=NAMES) as file:
         for group in range(file.num_row_groups):
             summary.add_rows(file.read_row_group(group).to_pandas())
     return summary.frame()
@@ -440,53 +441,62 @@ def _label_table(by_label: dict[tuple[str, int, str], Labels]) -> str:
 # ---- samples for reading ---------------------------------------------------------------------------------------------
 
 
-def read_samples(runs: Sequence[Run], gold: dict[str, Gold], tidy: pd.DataFrame) -> Iterator[dict[str, Any]]:
-    """Every answer with what is needed to look at it, in the tidy table's order.
+def read_samples(
+    runs: Sequence[Run], gold: dict[str, Gold], tidy: pd.DataFrame, every: int = 1
+) -> Iterator[dict[str, Any]]:
+    """The answers to every so many-th sample with what is needed to look at them, in the tidy table's order.
 
     Keys: system, scale, task, sample, prompt (the question without the text), source_text, gold_answer, answer, gold and
     parsed (items as [type, surface], [head, relation, tail] or [key, value]), hallucinated (the answered values that the
-    source does not have, as [label, value]), status, problems, scores (metric -> value). Texts hold no lone surrogates.
+    source does not have, as [label, value]), status, problems, scores (metric -> value).
     """
-    tables = dict(iter(tidy.groupby(["system", "task"], sort=False)))
+    tables = dict(iter(tidy.groupby(["system", "task"], sort=False, observed=True)))
+    golden: dict[tuple[str, str], dict[str, Any]] = {}
     for run in runs:
         part = tables.get((run.system, run.task))
         if part is None:
             raise EtlchError(f"{run.file}: has no rows in the table of scores (expected {run.system!r}, {run.task!r})")
         metrics = list(dict.fromkeys(part["metric"]))
         values = part["value"].to_numpy().reshape(-1, len(metrics))
-        card = gold[run.task].card
+        card, small = gold[run.task].card, gold[run.task].test.small
         for number, answer in enumerate(read_answers(run, gold[run.task])):
+            if number % every:
+                continue
             record = answer.record
-            gold_answer = card.answer(record)
+            asked = golden.get((run.task, record.id)) or _asked(card, record)
+            if small:
+                golden[run.task, record.id] = asked
             parsed = card.parse(answer.text, record)
-            yield {
+            yield asked | {
                 "system": run.system,
                 "scale": run.scale,
-                "task": run.task,
-                "sample": record.id,
-                "prompt": card.question(record),
-                "source_text": record.text,
-                "gold_answer": gold_answer,
-                "answer": printable(answer.text),
-                "gold": _items(card.parse(gold_answer, record)),
+                "answer": answer.text,
                 "parsed": _items(parsed),
                 "hallucinated": _invented(parsed, record.text),
                 "status": parsed.status,
-                "problems": [printable(problem) for problem in parsed.problems],
+                "problems": list(parsed.problems),
                 "scores": dict(zip(metrics, values[number].tolist(), strict=True)),
             }
 
 
-def printable(text: str) -> str:
-    """The text with lone surrogates replaced, so that it can be written as UTF-8."""
-    return text.encode("utf-8", "replace").decode("utf-8")
+def _asked(card: Card, record: Record) -> dict[str, Any]:
+    """The part of a sample that is the same for every system."""
+    answer = card.answer(record)
+    return {
+        "task": card.name,
+        "sample": record.id,
+        "prompt": card.question(record),
+        "source_text": record.text,
+        "gold_answer": answer,
+        "gold": _items(card.parse(answer, record)),
+    }
 
 
 def _items(parsed: Parsed) -> list[list[str]]:
     items = [[e.type, e.text] for e in parsed.entities]
     items += [[t.head, t.relation, t.tail] for t in parsed.triples]
     items += [[key, value] for key, values in parsed.fields for value in values]
-    return [[printable(part) for part in item] for item in items]
+    return items
 
 
 def _invented(parsed: Parsed, source_text: str) -> list[list[str]]:
@@ -495,4 +505,4 @@ def _invented(parsed: Parsed, source_text: str) -> list[list[str]]:
     pairs += [(t.relation, value) for t in parsed.triples for value in (t.head, t.tail)]
     pairs += [(key, value) for key, values in parsed.fields for value in values]
     missing = set(hallucinated([value for _, value in pairs], source_text))
-    return [[printable(label), printable(value)] for label, value in pairs if value in missing]
+    return [[label, value] for label, value in pairs if value in missing]

@@ -10,8 +10,8 @@ import itertools
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
-from typing import Any
+from functools import cached_property, lru_cache
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -19,8 +19,9 @@ from scipy import special
 from scipy import stats as scipy_stats
 
 from etlch.errors import EtlchError
-from eval.names import BINARY, PARTS, order_metrics, order_tasks, systems_of
+from eval.names import BINARY, PARTS, order_metrics, systems_of, tasks_of
 
+Member = TypeVar("Member")
 RESAMPLES = 9999
 _EXACT_UP_TO = 13
 _CELLS = 8_000_000
@@ -60,14 +61,9 @@ def load_scores(tidy: pd.DataFrame) -> list[Scores]:
         raise EtlchError(f"tidy table: no column {missing[0]!r} (found {', '.join(map(str, tidy.columns))})")
     systems = systems_of(tidy)["system"].tolist()
     result = []
-    tasks = tidy["task"].astype(str)
-    for task in order_tasks(tasks.unique()):
-        part = tidy[tasks == task]
-        metrics = order_metrics(part["metric"].astype(str).unique())
-        samples = sorted(part["sample"].astype(str).unique())
-        m = pd.Categorical(part["metric"].astype(str), metrics).codes.astype(np.int64)
-        s = pd.Categorical(part["sample"].astype(str), samples).codes.astype(np.int64)
-        k = pd.Categorical(part["system"].astype(str), systems).codes.astype(np.int64)
+    for task, part in tidy.groupby("task", sort=False, observed=True):
+        metrics, samples = order_metrics(_names(part["metric"])), sorted(_names(part["sample"]))
+        m, s, k = (_codes(part[key], names) for key, names in zip(_CELL, (metrics, samples, systems), strict=True))
         cell = (m * len(samples) + s) * len(systems) + k
         order = np.sort(cell)
         twice = order[:-1][order[1:] == order[:-1]]
@@ -84,8 +80,23 @@ def load_scores(tidy: pd.DataFrame) -> list[Scores]:
         present = np.zeros((len(samples), len(systems)), dtype=bool)
         present[s, k] = True
         shape = (len(metrics), len(samples), len(systems))
-        result.append(Scores(task, systems, samples, metrics, values.reshape(shape), present))
-    return result
+        result.append(Scores(str(task), systems, samples, metrics, values.reshape(shape), present))
+    rank = {task: number for number, task in enumerate(tasks_of(tidy))}
+    return sorted(result, key=lambda scores: rank[scores.task])
+
+
+_CELL = ("metric", "sample", "system")
+
+
+def _names(column: pd.Series) -> list[str]:
+    return column.astype("category").cat.remove_unused_categories().cat.categories.astype(str).tolist()
+
+
+def _codes(column: pd.Series, names: Sequence[str]) -> np.ndarray:
+    """The place in `names` of each value of a column, without a string for each."""
+    column = column.astype("category").cat
+    place = {name: number for number, name in enumerate(names)}
+    return np.array([place.get(str(name), -1) for name in column.categories], dtype=np.int64)[column.codes]
 
 
 def scored_metrics(scores: Scores, rates: bool = False) -> list[str]:
@@ -116,12 +127,15 @@ for _part in PARTS:
 """Pooled metric -> the tidy metrics whose sums make it: (above, below), (found, answered, own) or (tp, pred, gold, own)."""
 
 
-def _values(scores: Scores, metric: str) -> np.ndarray:
-    """source x sample x system: one source for a mean, else the sources of _POOLED."""
+def _sources(scores: Scores, metric: str) -> tuple[str, ...]:
+    """The tidy metrics that make a score: those of _POOLED where the task has them, else one whose mean it is."""
     sources = _POOLED.get(metric, ())
-    if not sources or not set(sources) <= set(scores.metrics):
-        sources = (metric.removesuffix("_macro"),)
-    return np.stack([scores.of(source) for source in sources])
+    return sources if sources and set(sources) <= set(scores.metrics) else (metric.removesuffix("_macro"),)
+
+
+def _whole(scores: Scores, metric: str) -> np.ndarray:
+    """sample x system: is there a value of everything that makes the score?"""
+    return np.logical_and.reduce([np.isfinite(scores.of(source)) for source in _sources(scores, metric)])
 
 
 def _statistic(sums: np.ndarray, n: int) -> np.ndarray:
@@ -176,13 +190,60 @@ def _kept(
 def _resampled(
     blocks: Callable[[int, int, int], Iterator[np.ndarray]], columns: np.ndarray, resamples: int, seed: int
 ) -> np.ndarray:
-    """Sums over the resamples of a block maker: source x sample x column -> source x column x resample."""
+    """Sums over the resamples of a block maker: column x sample -> column x resample."""
     n = columns.shape[1]
-    flat = np.moveaxis(columns, 1, 2).reshape(-1, n)
-    # small ones are drawn once for all metrics and pairs; large ones are drawn again, to bound memory
+    # small ones are drawn once for all tasks; large ones are drawn again, to bound memory
     made = _kept(blocks, n, resamples, seed) if n * resamples <= _CELLS else blocks(n, resamples, seed)
-    sums = np.concatenate([flat @ block.T for block in made], axis=1)
-    return sums.reshape(columns.shape[0], columns.shape[2], -1)
+    return np.concatenate([columns @ block.T for block in made], axis=1)
+
+
+class _Sampled:
+    """Systems on the samples of a mask, where all the metrics asked for have values.
+
+    All metrics are resampled together, once: they share their sources, and each system stands in many pairs.
+    """
+
+    def __init__(
+        self,
+        scores: Scores,
+        mask: np.ndarray,
+        members: Iterable[tuple[str, int]],
+        resamples: int,
+        seed: int,
+    ):
+        """members: the (metric, system) pairs that are asked for."""
+        members = list(members)
+        self.n = int(mask.sum())
+        self.systems = sorted({system for _, system in members})
+        self._of = {metric: _sources(scores, metric) for metric, _ in members}
+        sources = list(dict.fromkeys(source for of in self._of.values() for source in of))
+        self._first = {source: number * len(self.systems) for number, source in enumerate(sources)}
+        # a system may lack a metric that nobody asks for here
+        columns = np.nan_to_num(np.concatenate([scores.of(source)[mask][:, self.systems].T for source in sources]))
+        self._columns, self._resamples, self._seed = columns, resamples, seed
+
+    def _at(self, metric: str) -> np.ndarray:
+        return np.array([self._first[source] + np.arange(len(self.systems)) for source in self._of[metric]])
+
+    def values(self, metric: str) -> np.ndarray:
+        """source x system x sample."""
+        return self._columns[self._at(metric)]
+
+    def drawn(self, metric: str) -> np.ndarray:
+        """Sums over the bootstrap resamples: source x system x resample. The same samples are drawn for every system."""
+        return self._drawn[self._at(metric)]
+
+    def moved(self, metric: str) -> np.ndarray:
+        """Sums over the samples that change sides: source x system x permutation."""
+        return self._moved[self._at(metric)]
+
+    @cached_property
+    def _drawn(self) -> np.ndarray:
+        return _resampled(_weights, self._columns, self._resamples, self._seed)
+
+    @cached_property
+    def _moved(self) -> np.ndarray:
+        return _resampled(_swaps, self._columns, self._resamples, self._seed)
 
 
 def _jackknife_acceleration(influence: np.ndarray) -> np.ndarray:
@@ -200,7 +261,6 @@ def _bca(
 
     distribution: comparison x resample. A distribution without spread gives the observed value itself.
     """
-    distribution = np.sort(distribution, axis=1)
     count = distribution.shape[1]
     below = (distribution < observed[:, None] - _TINY).sum(axis=1)
     up_to = (distribution <= observed[:, None] + _TINY).sum(axis=1)
@@ -208,16 +268,17 @@ def _bca(
     share = np.clip((below + up_to) / (2 * count), 0.5 / count, 1 - 0.5 / count)
     z0 = special.ndtri(share)
     a = np.nan_to_num(acceleration)
-    ends = []
-    for alpha in ((1 - level) / 2, (1 + level) / 2):
-        z = z0 + special.ndtri(alpha)
-        quantile = special.ndtr(z0 + z / (1 - a * z))
-        at = quantile * (count - 1)
-        floor = np.clip(np.floor(at).astype(int), 0, count - 1)
-        rows = np.arange(len(distribution))
-        low = distribution[rows, floor]
-        ends.append(low + (distribution[rows, np.minimum(floor + 1, count - 1)] - low) * (at - floor))
-    flat = distribution[:, -1] - distribution[:, 0] <= _TINY
+    z = z0 + special.ndtri([[(1 - level) / 2], [(1 + level) / 2]])
+    at = special.ndtr(z0 + z / (1 - a * z)) * (count - 1)
+    floor = np.clip(np.floor(at).astype(int), 0, count - 1)
+    above = np.minimum(floor + 1, count - 1)
+    ends = np.empty(at.shape)
+    for row, values in enumerate(distribution):
+        lower, upper = floor[:, row], above[:, row]
+        # the four values that are needed in their places: a third of the time that sorting takes
+        values = np.partition(values, [*lower, *upper])
+        ends[:, row] = values[lower] + (values[upper] - values[lower]) * (at[:, row] - lower)
+    flat = distribution.max(axis=1) - distribution.min(axis=1) <= _TINY
     return np.where(flat, observed, ends[0]), np.where(flat, observed, ends[1])
 
 
@@ -235,16 +296,14 @@ def intervals(tidy: pd.DataFrame, *, level: float = 0.95, resamples: int = RESAM
     about = {row.system: (row.base_model, row.scale) for row in systems.itertuples()}
     rows = []
     for scores in load_scores(tidy):
-        for metric in scored_metrics(scores, rates=True):
-            values = _values(scores, metric)
-            found = np.isfinite(values).all(axis=0)
-            for mask, members in _by_mask(found.T, range(len(scores.systems))):
-                taken = values[:, mask][:, :, members]
-                low, high, score = _intervals(taken, level, resamples, seed)
-                if metric in BINARY:
-                    low, high = _exact_when_certain(low, high, score, int(mask.sum()), level)
-                for number, k in enumerate(members):
-                    n, whole = int(mask.sum()), int(scores.present[:, k].sum())
+        wanted = list(itertools.product(scored_metrics(scores, rates=True), range(len(scores.systems))))
+        whole = {metric: _whole(scores, metric) for metric, _ in wanted}
+        for mask, members in _by_mask([whole[metric][:, k] for metric, k in wanted], wanted):
+            sampled = _Sampled(scores, mask, members, resamples, seed)
+            for metric, found in _grouped(members).items():
+                low, high, score = _intervals(sampled, metric, level)
+                for k in found:
+                    present, number = int(scores.present[:, k].sum()), sampled.systems.index(k)
                     rows.append(
                         {
                             "system": scores.systems[k],
@@ -252,18 +311,18 @@ def intervals(tidy: pd.DataFrame, *, level: float = 0.95, resamples: int = RESAM
                             "scale": about[scores.systems[k]][1],
                             "task": scores.task,
                             "metric": metric,
-                            "n": n,
-                            "no_value": whole - n,
+                            "n": sampled.n,
+                            "no_value": present - sampled.n,
                             "score": score[number],
                             "low": low[number],
                             "high": high[number],
-                            "note": _single_note(n, whole),
+                            "note": _single_note(sampled.n, present),
                         }
                     )
     table = pd.DataFrame(rows)
     rank = {name: i for i, name in enumerate(systems["system"])}
     metric_rank = {name: i for i, name in enumerate(order_metrics(table["metric"]))}
-    tasks = {name: i for i, name in enumerate(order_tasks(table["task"]))}
+    tasks = {name: i for i, name in enumerate(tasks_of(table))}
     keys = table["task"].map(tasks) * 10**6 + table["metric"].map(metric_rank) * 10**4 + table["system"].map(rank)
     return table.iloc[np.argsort(keys.to_numpy(), kind="stable")].reset_index(drop=True)
 
@@ -284,31 +343,40 @@ def _single_note(n: int, whole: int) -> str:
     return "one sample: no interval" if n == 1 else ""
 
 
-def _intervals(
-    values: np.ndarray, level: float, resamples: int, seed: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """values: source x sample x system -> low, high, score, each one a system."""
-    n = values.shape[1]
+def _intervals(sampled: _Sampled, metric: str, level: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """low, high, score of a metric, each one a system."""
+    n, values = sampled.n, sampled.values(metric)
+    nothing = np.full(values.shape[1], np.nan)
     if n == 0:
-        nothing = np.full(values.shape[2], np.nan)
         return nothing, nothing, nothing
-    sums = values.sum(axis=1)
+    sums = values.sum(axis=2)
     observed = _statistic(sums, n)
-    if n == 1:
-        return np.full_like(observed, np.nan), np.full_like(observed, np.nan), observed
-    distribution = _statistic(_resampled(_weights, values, resamples, seed), n)
-    left_out = _statistic(np.moveaxis(sums[:, None] - values, 2, 1), n - 1)
-    low, high = _bca(distribution, observed, _jackknife_acceleration(left_out), level)
+    if n > 1:
+        left_out = _statistic(sums[..., None] - values, n - 1)
+        distribution = _statistic(sampled.drawn(metric), n)
+        low, high = _bca(distribution, observed, _jackknife_acceleration(left_out), level)
+    else:
+        low = high = nothing
+    if metric in BINARY:
+        low, high = _exact_when_certain(low, high, observed, n, level)
     return low, high, observed
 
 
-def _by_mask(found: np.ndarray, members: Sequence[int]) -> Iterator[tuple[np.ndarray, list[int]]]:
-    """Group rows of a boolean table that are equal, in order of first appearance."""
-    groups: dict[bytes, list[int]] = defaultdict(list)
-    for row, member in zip(found, members, strict=True):
-        groups[row.tobytes()].append(member)
+def _by_mask(masks: Iterable[np.ndarray], members: Iterable[Member]) -> Iterator[tuple[np.ndarray, list[Member]]]:
+    """Put members with equal masks together, in order of first appearance."""
+    groups: dict[bytes, list[Member]] = defaultdict(list)
+    for mask, member in zip(masks, members, strict=True):
+        groups[mask.tobytes()].append(member)
     for key, group in groups.items():
         yield np.frombuffer(key, dtype=bool), group
+
+
+def _grouped(members: Iterable[tuple[str, int]]) -> dict[str, list[int]]:
+    """metric -> systems, from pairs of both."""
+    groups: dict[str, list[int]] = defaultdict(list)
+    for metric, system in members:
+        groups[metric].append(system)
+    return groups
 
 
 # -- pairs --------------------------------------------------------------------------------------------------------
@@ -400,13 +468,10 @@ _COLUMNS = [
 
 
 def _run(scores: Scores, jobs: list[_Job], level: float, resamples: int, seed: int) -> None:
-    """Fill the rows of all comparisons of one task; jobs on the same samples are computed together."""
-    values = {metric: _values(scores, metric) for metric in dict.fromkeys(job.metric for job in jobs)}
-    found = {metric: np.isfinite(array).all(axis=0) for metric, array in values.items()}
-    groups: dict[tuple[int, bytes], list[_Job]] = defaultdict(list)
-    for job in jobs:
-        mask = found[job.metric][:, job.a] & found[job.metric][:, job.b]
-        groups[len(values[job.metric]), mask.tobytes()].append(job)
+    """Fill the rows of all comparisons of one task; jobs on the same samples are resampled together."""
+    whole = {metric: _whole(scores, metric) for metric in dict.fromkeys(job.metric for job in jobs)}
+    masks = [whole[job.metric][:, job.a] & whole[job.metric][:, job.b] for job in jobs]
+    for job, mask in zip(jobs, masks, strict=True):
         common = int((scores.present[:, job.a] & scores.present[:, job.b]).sum())
         job.row = {
             "task": job.task,
@@ -417,18 +482,14 @@ def _run(scores: Scores, jobs: list[_Job], level: float, resamples: int, seed: i
             "n_a": int(scores.present[:, job.a].sum()),
             "n_b": int(scores.present[:, job.b].sum()),
             "family": f"{job.task}, {job.metric}",
-            "note": _pair_note(scores, job, found[job.metric], int(mask.sum()), common),
+            "note": _pair_note(scores, job, whole[job.metric], int(mask.sum()), common),
         }
-    for (_, key), group in groups.items():
-        mask = np.frombuffer(key, dtype=bool)
+    for mask, group in _by_mask(masks, jobs):
         if mask.any():
-            column: dict[tuple[str, int], int] = {}
-            for job in group:
-                for k in (job.a, job.b):
-                    column.setdefault((job.metric, k), len(column))
-            taken = np.stack([values[metric][:, mask, k] for metric, k in column], axis=2)
-            sides = np.array([[column[job.metric, job.a], column[job.metric, job.b]] for job in group]).T
-            _fill(group, taken, sides, level, resamples, seed)
+            members = [(job.metric, system) for job in group for system in (job.a, job.b)]
+            sampled = _Sampled(scores, mask, members, resamples, seed)
+            for metric in dict(members):
+                _fill([job for job in group if job.metric == metric], sampled, level)
 
 
 def _pair_note(scores: Scores, job: _Job, found: np.ndarray, n: int, common: int) -> str:
@@ -450,65 +511,64 @@ def _pair_note(scores: Scores, job: _Job, found: np.ndarray, n: int, common: int
     return "; ".join(notes)
 
 
-def _fill(group: list[_Job], taken: np.ndarray, sides: np.ndarray, level: float, resamples: int, seed: int) -> None:
-    """taken: source x sample x (metric, system), all finite; sides: the columns of a and of b of each comparison."""
-    n = taken.shape[1]
-    a, b = taken[:, :, sides[0]], taken[:, :, sides[1]]
-    single = _statistic(taken.sum(axis=1), n)
+def _fill(jobs: list[_Job], sampled: _Sampled, level: float) -> None:
+    """The numbers of all comparisons of one metric on the same samples."""
+    metric, n = jobs[0].metric, sampled.n
+    values = sampled.values(metric)
+    sides = np.array([[sampled.systems.index(job.a), sampled.systems.index(job.b)] for job in jobs]).T
+    a, b = values[:, sides[0]], values[:, sides[1]]
+    single = _statistic(values.sum(axis=2), n)
     observed = single[sides[0]] - single[sides[1]]
     columns: dict[str, np.ndarray] = {"score_a": single[sides[0]], "score_b": single[sides[1]], "difference": observed}
-    equal = (a == b).all(axis=(0, 1))
+    equal = (a == b).all(axis=(0, 2))
     if n > 1:
-        columns |= _bootstrap(taken, sides, observed, level, resamples, seed)
-        columns["p_permutation"] = _permutation(a, b, observed, resamples, seed)
-        if len(taken) == 1:
-            columns["p_wilcoxon"], columns["rank_biserial"] = _signed_ranks(a[0] - b[0])
+        columns |= _bootstrap(sampled, metric, sides, observed, level)
+        columns["p_permutation"] = _permutation(sampled, metric, sides, observed)
+        if len(values) == 1:
+            columns["p_wilcoxon"], columns["rank_biserial"] = _signed_ranks((a[0] - b[0]).T)
             columns["cliffs_delta"] = _cliffs_delta(a[0], b[0])
-    for number, job in enumerate(group):
+    for number, job in enumerate(jobs):
         job.row |= {name: float(column[number]) for name, column in columns.items()}
         job.row["p"] = job.row.get("p_permutation", np.nan)
-        if job.metric in BINARY and n > 1:
-            job.row |= binary_tests(a[0, :, number], b[0, :, number])
+        if metric in BINARY and n > 1:
+            job.row |= binary_tests(a[0, number], b[0, number])
             job.row["p"] = job.row["p_mcnemar"]
         if equal[number]:
-            zero = len(taken) == 1 and not a[0, :, number].any()
+            zero = len(values) == 1 and not a[0, number].any()
             what = "all scores zero" if zero else "equal on every sample"
             job.row["note"] = "; ".join(filter(None, [str(job.row["note"]), what]))
 
 
 def _bootstrap(
-    taken: np.ndarray, sides: np.ndarray, observed: np.ndarray, level: float, resamples: int, seed: int
+    sampled: _Sampled, metric: str, sides: np.ndarray, observed: np.ndarray, level: float
 ) -> dict[str, np.ndarray]:
-    """Paired bootstrap over samples: interval of the difference, and its standard deviation for one sample.
-
-    Both systems are drawn with the same samples in each resample, so each system is resampled once for all its pairs.
-    """
-    n = taken.shape[1]
-    drawn = _statistic(_resampled(_weights, taken, resamples, seed), n)
+    """Paired bootstrap over samples: interval of the difference, and its standard deviation for one sample."""
+    n, values = sampled.n, sampled.values(metric)
+    drawn = _statistic(sampled.drawn(metric), n)
     distribution = drawn[sides[0]] - drawn[sides[1]]
-    left = _statistic(np.moveaxis(taken.sum(axis=1)[:, None] - taken, 2, 1), n - 1)
+    left = _statistic(values.sum(axis=2)[..., None] - values, n - 1)
     left_out = left[sides[0]] - left[sides[1]]
-    if len(taken) == 1:
-        spread = (taken[0][:, sides[0]] - taken[0][:, sides[1]]).std(axis=0, ddof=1)
+    if len(values) == 1:
+        spread = (values[0, sides[0]] - values[0, sides[1]]).std(axis=1, ddof=1)
     else:
         spread = distribution.std(axis=1, ddof=1) * np.sqrt(n)
     low, high = _bca(distribution, observed, _jackknife_acceleration(left_out), level)
     return {"low": low, "high": high, "spread": spread}
 
 
-def _permutation(a: np.ndarray, b: np.ndarray, observed: np.ndarray, resamples: int, seed: int) -> np.ndarray:
+def _permutation(sampled: _Sampled, metric: str, sides: np.ndarray, observed: np.ndarray) -> np.ndarray:
     """Two-sided paired permutation test: the systems' answers change sides sample by sample.
 
-    All 2**n permutations for n <= 13, else `resamples` random ones with (hits + 1) / (resamples + 1).
+    All 2**n permutations for n <= 13, else random ones with (hits + 1) / (permutations + 1).
     """
-    n = a.shape[1]
-    if len(a) == 1:
-        difference = a[0] - b[0]
-        statistic = (difference.sum(axis=0)[:, None] - 2 * _resampled(_swaps, difference[None], resamples, seed)[0]) / n
+    n, moved = sampled.n, sampled.moved(metric)
+    stayed = sampled.values(metric).sum(axis=2)[..., None] - moved
+    if len(moved) == 1:
+        lead = (stayed - moved)[0]
+        statistic = (lead[sides[0]] - lead[sides[1]]) / n
     else:
-        moved = _resampled(_swaps, b - a, resamples, seed)
-        sums_a, sums_b = a.sum(axis=1)[..., None], b.sum(axis=1)[..., None]
-        statistic = _statistic(sums_a + moved, n) - _statistic(sums_b - moved, n)
+        statistic = _statistic(stayed[:, sides[0]] + moved[:, sides[1]], n)
+        statistic -= _statistic(stayed[:, sides[1]] + moved[:, sides[0]], n)
     hits = (np.abs(statistic) >= np.abs(observed)[:, None] - _TINY).sum(axis=1)
     if n <= _EXACT_UP_TO:
         return hits / 2**n
@@ -543,15 +603,12 @@ def _signed_ranks(difference: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _cliffs_delta(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Cliff's delta, P(a > b) - P(a < b) over all pairs of samples (Cliff 1993), one a column."""
-    n = len(a)
-    result = np.empty(a.shape[1])
-    ordered = np.sort(b, axis=0)
-    for number in range(a.shape[1]):
-        column = ordered[:, number]
-        less = np.searchsorted(column, a[:, number], side="left").sum()
-        more = (n - np.searchsorted(column, a[:, number], side="right")).sum()
-        result[number] = (less - more) / n**2
+    """Cliff's delta, P(a > b) - P(a < b) over all pairs of samples (Cliff 1993), one a row."""
+    result = np.empty(len(a))
+    for number, (row, other) in enumerate(zip(a, np.sort(b, axis=1), strict=True)):
+        less = np.searchsorted(other, row, side="left").sum()
+        more = (len(row) - np.searchsorted(other, row, side="right")).sum()
+        result[number] = (less - more) / len(row) ** 2
     return result
 
 

@@ -11,7 +11,7 @@ import pandas as pd
 
 from etlch.errors import EtlchError
 from etlch.tasks import Card
-from eval.names import PARTS, is_floor, order_metrics, order_tasks, systems_of, task_title, title
+from eval.names import PARTS, is_floor, order_metrics, order_tasks, systems_of, task_title, tasks_of, title
 from eval.published import beside_measured
 from eval.render import p_text, percent
 from eval.stats import comparisons, enough_data, holm, intervals
@@ -78,7 +78,7 @@ def find(tidy: pd.DataFrame, summary: pd.DataFrame | None = None, cards: Sequenc
     if not len(tidy):
         raise EtlchError("no scores (expected at least one row in the tidy table)")
     systems = systems_of(tidy)
-    tasks = order_tasks(tidy["task"].astype(str).unique())
+    tasks = tasks_of(tidy)
     of_cards = {card.name: card for card in cards or ()}
     titles = {task: _title(task, of_cards.get(task)) for task in tasks}
     scores = intervals(tidy)
@@ -347,7 +347,7 @@ def compare(tidy: pd.DataFrame, a: str, b: str) -> str:
             )
     if a == b:
         raise EtlchError(f"{a!r} against itself (expected two different systems)")
-    pair = tidy[tidy["system"].astype(str).isin([a, b])]
+    pair = tidy[tidy["system"].isin([a, b])]
     table = comparisons(pair, pairs=[(a, b)])
     table = table[table["metric"].isin([*_HEADLINE, *_VALIDITY, "readable"])].reset_index(drop=True)
     table["p_holm"] = holm(table["p"])

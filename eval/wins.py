@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from etlch.tasks import Card
-from eval.names import order_tasks, systems_of
+from eval.names import systems_of, tasks_of
 from eval.stats import comparisons
 
 PAPER_WINS = {
@@ -55,7 +55,7 @@ def win_rates(
     systems = systems_of(tidy)
     tuned = systems[systems["scale"] > 0]
     baselines = systems.loc[systems["scale"] == 0, "system"].tolist()
-    tasks = order_tasks(tidy["task"].astype(str).unique())
+    tasks = tasks_of(tidy)
     metrics = win_metrics(cards, tasks)
     if compared is None:
         wanted = {name for names in metrics.values() for name in names}

@@ -7,7 +7,8 @@ import pytest
 import synthetic
 
 from etlch.tasks import load_cards
-from eval import figures, stats
+from eval import drawn as drawn_module
+from eval import figures, stats, wins
 
 NAMES = [
     "overview",
@@ -182,3 +183,51 @@ def test_all_zero_scores_can_be_drawn(tmp_path):
     tidy["value"] = 0.0
     made, _ = figures.write_figures(tidy, tmp_path)
     assert all(figure.svg for figure in made)
+
+
+# -- kept figures -------------------------------------------------------------------------------------------------
+
+
+def draw_counting(monkeypatch):
+    """`drawn.draw` of a tidy table into a folder, and the list that grows with each real drawing."""
+    drawings = []
+    real = figures.write_figures
+    monkeypatch.setattr(figures, "write_figures", lambda *a, **more: drawings.append(1) or real(*a, **more))
+
+    def draw(tidy, out):
+        return drawn_module.draw(tidy, stats.intervals(tidy), wins.win_rates(tidy), out)
+
+    return draw, drawings
+
+
+def test_figures_of_the_same_numbers_are_kept_and_others_drawn(tmp_path, monkeypatch):
+    draw, drawings = draw_counting(monkeypatch)
+    tidy = synthetic.tidy_table(4)
+    first = draw(tidy, tmp_path)
+    assert draw(tidy.sample(frac=1, random_state=1), tmp_path) == first and len(drawings) == 1
+    assert [figure.name for figure in first[0]] == NAMES
+    tidy.loc[tidy.index[0], "value"] += 0.5
+    draw(tidy, tmp_path)
+    assert len(drawings) == 2
+
+
+@pytest.mark.parametrize("name", ["overview.svg", "figure6_kge.png", "figures.json"])
+def test_a_lost_or_broken_file_is_drawn_again(tmp_path, monkeypatch, name):
+    draw, drawings = draw_counting(monkeypatch)
+    tidy = synthetic.tidy_table(2)
+    draw(tidy, tmp_path)
+    (tmp_path / name).unlink()
+    draw(tidy, tmp_path)
+    assert len(drawings) == 2 and (tmp_path / name).is_file()
+    (tmp_path / "figures.json").write_text('{"made_from":')
+    draw(tidy, tmp_path)
+    assert len(drawings) == 3
+
+
+def test_figures_that_lacked_characters_are_drawn_again(tmp_path, monkeypatch):
+    draw, drawings = draw_counting(monkeypatch)
+    monkeypatch.setattr(figures, "candidates", list)
+    systems = (("模型", "m", 100, 0.5), ("b", "", 0, 0.2))
+    tidy = synthetic.tidy_table(2, systems)
+    assert draw(tidy, tmp_path)[1] and draw(tidy, tmp_path)[1]
+    assert len(drawings) == 2

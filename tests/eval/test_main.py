@@ -53,6 +53,27 @@ def test_score_prints_a_table_a_task_and_writes_the_files(made: Made, capsys: py
     assert written == {"scores.parquet", "scores.csv", "summary.csv", "by_label.csv", "scoring.json", "floors"}
 
 
+def test_a_report_made_again_is_the_same_to_the_byte(made: Made, capsys: pytest.CaptureFixture[str]) -> None:
+    for task in ("json", "kge", "ner"):
+        made.run("untuned", task, [""] * 5)
+        made.run("tuned", task, [*made.gold(task)[:3], "x", ""], scale=100)
+    first, second = made.root / "first", made.root / "second"
+
+    def report(out: Path, *more: str) -> dict[str, bytes]:
+        base = ["report", str(made.runs), "--out", str(out), "--tasks", str(made.tasks), "--no-cosine", "--floors"]
+        assert main([*base, *more]) == 0
+        return {str(path.relative_to(out)): path.read_bytes() for path in out.rglob("*") if path.is_file()}
+
+    files = report(first)
+    assert {"index.html", "report.md", "scores.parquet", "tables/comparisons.csv", "tables/scores_ner.tex"} <= set(
+        files
+    )
+    assert report(first) == files
+    other = report(second, "--jobs", "2")
+    assert set(other) == set(files)
+    assert [name for name in files if files[name] != other[name]] == ["scoring.json"]  # it names the floors' folder
+
+
 @pytest.mark.parametrize("give", ["file", "folder"])
 def test_drop_in_scores_a_lone_file(made: Made, capsys: pytest.CaptureFixture[str], give: str) -> None:
     file = made.run("x", "kge")

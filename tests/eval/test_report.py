@@ -14,7 +14,7 @@ import synthetic
 
 from etlch.errors import EtlchError
 from etlch.tasks import load_cards
-from eval import report, verdict
+from eval import report, samples, verdict
 
 PAYLOAD = "</script><script>window.hacked=1</script><img src=x onerror=alert(1)>@@script@@"
 
@@ -35,9 +35,9 @@ def write(out, tidy, **more):
 def made(tmp_path_factory):
     out = tmp_path_factory.mktemp("report")
     tidy = synthetic.tidy_table(40)
-    samples = synthetic.answers(tidy, payload=PAYLOAD)
     summary = synthetic.summary_table(tidy)
-    write(out, tidy, summary=summary, samples=samples, experiment=f"demo {PAYLOAD}")
+    answers = synthetic.answers(tidy, payload=PAYLOAD)
+    write(out, tidy, summary=summary, samples=answers, experiment=f"demo {PAYLOAD}")
     return out, tidy
 
 
@@ -66,9 +66,16 @@ class Page(HTMLParser):
 
 
 def packed(text):
-    """task -> the decoded data of the sample browser."""
+    """task -> the decoded index of the sample browser, with the decoded samples of all its parts as `texts`."""
     found = re.findall(r'<script type="application/x-answers" data-task="(\w+)">([A-Za-z0-9+/=]*)</script>', text)
-    return {task: json.loads(zlib.decompress(base64.b64decode(blob))) for task, blob in found}
+    tasks = {}
+    for task, blob in found:
+        content = json.loads(zlib.decompress(base64.b64decode(blob)))
+        if task in tasks:
+            tasks[task]["texts"] += content
+        else:
+            tasks[task] = content | {"texts": []}
+    return tasks
 
 
 def test_all_files_are_written(made):
@@ -93,8 +100,9 @@ def test_the_page_needs_nothing_from_outside(made):
 def test_answers_and_names_cannot_inject_anything(made):
     text = (made[0] / "index.html").read_text(encoding="utf-8")
     page = Page(text)
-    assert len(page.scripts) == 3 + 1
-    assert [attributes.get("type") for attributes, _ in page.scripts] == ["application/x-answers"] * 3 + [None]
+    # the rows of the comparisons, an index and one part a task, the page's own script
+    types = ["application/x-rows"] + ["application/x-answers"] * 6 + [None]
+    assert [attributes.get("type") for attributes, _ in page.scripts] == types
     assert not any("onerror" in attributes for _, attributes in page.tags)
     assert "img" not in {tag for tag, _ in page.tags}
     assert "window.hacked" not in page.scripts[-1][1]
@@ -119,12 +127,17 @@ def test_the_browsers_data_are_the_answers(made):
     expected = {(r["task"], r["sample"], r["system"]): r for r in synthetic.answers(tidy, payload=PAYLOAD)}
     seen = 0
     for task, content in data.items():
-        assert len(content["samples"]) == 40
-        for sample, question, text, gold, items, answers in content["samples"]:
-            for system, answer in zip(content["systems"], answers, strict=True):
+        assert len(content["samples"]) == len(content["texts"]) == 40
+        for (sample, listed), whole in zip(content["samples"], content["texts"], strict=True):
+            question, text, gold, items, answers = whole
+            for system, (scores, invented), answer in zip(content["systems"], listed, answers, strict=True):
                 row = expected[task, sample, system]
                 assert (text, gold, items) == (row["source_text"], row["gold_answer"], row["gold"])
-                assert answer[0] == row["answer"] and answer[1] == row["parsed"]
+                assert answer[:2] == [row["answer"], row["parsed"]]
+                assert answer[2] == [value for _, value in row["hallucinated"]] and len(answer[2]) == invented
+                assert answer[3] == row["scores"]["readable"]
+                shown = dict(zip(content["metrics"], scores, strict=True))
+                assert shown["rougeL"] == round(row["scores"]["rougeL"], 3)
                 assert text not in content["questions"][question]
                 seen += 1
     assert seen == len(expected)
@@ -144,8 +157,8 @@ def test_the_same_input_gives_the_same_bytes(made, tmp_path):
     out, tidy = made
     shuffled = tidy.sample(frac=1, random_state=2)
     summary = synthetic.summary_table(tidy)
-    samples = synthetic.answers(tidy, payload=PAYLOAD)
-    write(tmp_path, shuffled, summary=summary, samples=samples, experiment=f"demo {PAYLOAD}")
+    answers = synthetic.answers(tidy, payload=PAYLOAD)
+    write(tmp_path, shuffled, summary=summary, samples=answers, experiment=f"demo {PAYLOAD}")
     for path in sorted(out.rglob("*")):
         if path.is_file():
             assert (tmp_path / path.relative_to(out)).read_bytes() == path.read_bytes(), path.name
@@ -203,17 +216,17 @@ def test_compare_prints_a_verdict_for_two_systems():
 def test_compare_refuses_unknown_systems_and_itself():
     tidy = synthetic.tidy_table(3)
     with pytest.raises(EtlchError, match=r"no system 'gpt'.*nano_100"):
-        report.compare(tidy, "gpt", "nano_100")
+        verdict.compare(tidy, "gpt", "nano_100")
     with pytest.raises(EtlchError, match="two different systems"):
-        report.compare(tidy, "nano_100", "nano_100")
+        verdict.compare(tidy, "nano_100", "nano_100")
     with pytest.raises(EtlchError, match="no scores"):
-        report.compare(tidy.iloc[:0], "a", "b")
+        verdict.compare(tidy.iloc[:0], "a", "b")
 
 
 def test_compare_says_where_a_system_lacks_a_task():
     tidy = synthetic.tidy_table(10)
     tidy = tidy[~((tidy["system"] == "nano_100") & (tidy["task"] == "kge"))]
-    text = report.compare(tidy, "nano_1000", "nano_100")
+    text = verdict.compare(tidy, "nano_1000", "nano_100")
     assert "nano_100: no answers for this task" in text and "KGE: nothing to compare." in text
 
 
@@ -223,7 +236,7 @@ def test_compare_says_where_a_system_lacks_a_task():
 @pytest.fixture
 def without_figures(monkeypatch):
     """Figures take most of the time and have tests of their own."""
-    monkeypatch.setattr(report, "write_figures", lambda *args, **more: ([], ""))
+    monkeypatch.setattr(report, "draw", lambda *args: ([], ""))
 
 
 def test_no_scores_are_one_clear_error(without_figures, tmp_path):
@@ -278,13 +291,13 @@ def test_names_that_are_markup_stay_text(without_figures, tmp_path):
 
 def test_huge_broken_and_foreign_answers_are_cut_and_said(without_figures, tmp_path):
     tidy = synthetic.tidy_table(4)
-    odd = ["x" * 1_000_000, "\x00" * 50, "مرحبا", "[" * 5000, "\u202eevil"]
-    samples = [row | {"answer": odd[i % len(odd)]} for i, row in enumerate(synthetic.answers(tidy))]
-    text = write(tmp_path, tidy, samples=samples).read_text(encoding="utf-8")
+    odd = ["x" * 1_000_000, "\x00" * 50, "مرحبا", "[" * 5000, "\u202eevil", "甲\ud800"]
+    odd_ones = [row | {"answer": odd[i % len(odd)]} for i, row in enumerate(synthetic.answers(tidy))]
+    text = write(tmp_path, tidy, samples=odd_ones).read_text(encoding="utf-8")
     assert len(text) < 3_000_000
-    answers = [a[0] for content in packed(text).values() for sample in content["samples"] for a in sample[5]]
+    answers = [a[0] for content in packed(text).values() for sample in content["texts"] for a in sample[4]]
     assert any(answer.endswith("994,000 more characters cut]") for answer in answers)
-    assert "مرحبا" in answers and "\x00" * 50 in answers
+    assert "مرحبا" in answers and "\x00" * 50 in answers and "甲?" in answers
 
 
 def test_ten_thousand_answers_stay_under_15_mb(without_figures, tmp_path):
@@ -292,12 +305,12 @@ def test_ten_thousand_answers_stay_under_15_mb(without_figures, tmp_path):
     tidy = synthetic.tidy_table(417)
     letters = np.array([chr(c) for c in range(0x4E00, 0x4E00 + 3000)])
 
-    def samples():
+    def unlike_any_text():
         for row in synthetic.answers(tidy, chars=1200):
             # characters drawn evenly from 3,000: no real text packs this badly
             yield row | {"answer": "".join(rng.choice(letters, 700))}
 
-    path = write(tmp_path, tidy, samples=samples())
+    path = write(tmp_path, tidy, samples=unlike_any_text())
     assert len(list(synthetic.answers(tidy))) == 10_008
     assert path.stat().st_size < 15_000_000
     kept = sum(len(content["samples"]) * 8 for content in packed(path.read_text(encoding="utf-8")).values())
@@ -305,13 +318,24 @@ def test_ten_thousand_answers_stay_under_15_mb(without_figures, tmp_path):
 
 
 def test_more_answers_than_fit_are_thinned_evenly_and_said(without_figures, tmp_path, monkeypatch):
-    from eval import samples
-
     monkeypatch.setattr(samples, "MOST_ANSWERS", 100)
+    assert [samples.every_how_many(n) for n in (0, 100, 101, 480)] == [1, 1, 2, 5]
+    tidy = synthetic.tidy_table(20)
+    kept = [row for row in synthetic.answers(tidy) if int(row["sample"][-4:]) % 5 == 0]
+    text = write(tmp_path, tidy, samples=kept).read_text(encoding="utf-8")
+    assert "96 of 480 answers, evenly spread over the test set" in text
+    assert [[name for name, _ in content["samples"]] for content in packed(text).values()] == [
+        [f"{task}-{number:04d}" for number in (0, 5, 10, 15)] for task in ("json", "kge", "ner")
+    ]
+
+
+def test_samples_are_cut_into_parts_that_the_page_unpacks_one_by_one(without_figures, tmp_path, monkeypatch):
+    monkeypatch.setattr(samples, "_ANSWERS_A_PART", 56)
     tidy = synthetic.tidy_table(20)
     text = write(tmp_path, tidy).read_text(encoding="utf-8")
-    assert "evenly spread over the test set" in text
-    assert [len(content["samples"]) for content in packed(text).values()] == [4, 4, 4]
+    assert text.count('<script type="application/x-answers"') == 3 * (1 + 3)
+    for content in packed(text).values():
+        assert content["size"] == 7 and len(content["samples"]) == len(content["texts"]) == 20
 
 
 def test_a_folder_that_cannot_be_written_is_one_clear_error(tmp_path):

@@ -20,27 +20,27 @@ PAYLOAD = "</script><script>document.title='hacked'</script><img src=x onerror=\
 STEPS = {
     "keys": """
         const list = $('b-list'), first = shown();
-        key(list, 'ArrowDown'); const second = shown();
-        key(list, 'End'); const last = shown();
-        key(list, 'Home');
+        key(list, 'ArrowDown'); await quiet(); const second = shown();
+        key(list, 'End'); await quiet(); const last = shown();
+        key(list, 'Home'); await quiet();
         return [first, second, last, shown(), list.getAttribute('aria-activedescendant')];""",
     "task": """
         pick('b-task', 'ner'); await wait(() => shown().startsWith('ner'));
-        pick('b-focus', 'dictionary');
+        pick('b-focus', 'dictionary'); await quiet();
         return [shown(), ...[...document.querySelectorAll('.card[data-system]')].map((c) => c.dataset.system)];""",
-    "gap": "pick('b-sort', 'gap'); return shown();",
+    "gap": "pick('b-sort', 'gap'); await quiet(); return shown();",
     "made": """
-        pick('b-sort', 'made');
+        pick('b-sort', 'made'); await quiet();
         const bad = [...document.querySelectorAll('li.bad')].map((li) => li.textContent);
         return [rows()[0], bad, document.querySelectorAll('mark.h').length];""",
     "source": """
-        key($('b-list'), 'End');
+        key($('b-list'), 'End'); await quiet();
         const both = document.querySelectorAll("#b-detail > .text mark[class='g a']").length;
         return [both, document.querySelectorAll('.card[data-system=nano_1000] li.hit').length];""",
     "search": """
-        $('b-find').value = 'json-0007'; $('b-find').dispatchEvent(new Event('input'));
-        const one = [rows().length, shown()];
-        $('b-find').value = 'no such text'; $('b-find').dispatchEvent(new Event('input'));
+        find('json-0007'); await quiet(); const one = [rows().length, shown()];
+        find('第3段談到'); await quiet(); one.push(rows().length > 1);
+        find('no such text'); await quiet();
         return [...one, $('b-count').textContent, $('b-detail').textContent];""",
     "markup": """
         for (const d of document.querySelectorAll('#b-detail details')) d.open = true;
@@ -54,12 +54,24 @@ STEPS = {
         button.click();
         return [down, mark, read()];""",
     "filter": """
-        const seen = () => [...$('t-comparisons').tBodies[0].rows].filter((r) => !r.hidden);
+        const seen = () => [...$('t-comparisons').tBodies[0].rows];
         const all = seen().length;
         pick('f-system', 'nano_100'); const some = seen().length;
         pick('f-task', 'kge');
-        return [all, some, [...new Set(seen().map((r) => r.dataset.task + ' ' + r.dataset.metric))]];""",
-    "width": "return [document.documentElement.scrollWidth, innerWidth];",
+        const head = $('t-comparisons').tHead.rows[0].cells[7]; head.querySelector('button').click();
+        const read = () => seen().map((r) => Number(r.cells[7].dataset.v));
+        const down = read(); pick('f-system', '');
+        const first = seen()[0].cells;
+        return [all, some, [...new Set(seen().map((r) => r.cells[2].textContent + ' ' + r.cells[3].textContent))], head.textContent,
+                down, read(), [...first].slice(0, 2).map((c) => c.textContent), first[0].tagName + first[7].className];""",
+    "width": "return [document.documentElement.scrollWidth, document.documentElement.clientWidth];",
+    "phone": """
+        const root = document.documentElement;
+        root.style.width = '375px'; // narrower than Chromium's narrowest window
+        const wide = [...document.querySelectorAll('main *')].filter((e) => !e.closest('.scroll, svg, .list'));
+        const over = wide.filter((e) => e.getBoundingClientRect().right > 375.5).map((e) => e.tagName + ' ' + e.id);
+        root.style.width = '';
+        return over;""",
 }
 HARNESS = """<script>(async () => {
 const wait = async (test) => { for (let i = 0; i < 200 && !test(); i++) await new Promise((r) => setTimeout(r, 20)); };
@@ -67,14 +79,16 @@ const key = (node, name) => node.dispatchEvent(new KeyboardEvent('keydown', {key
 const pick = (id, value) => { $(id).value = value; $(id).dispatchEvent(new Event('change', {bubbles: true})); };
 const rows = () => [...$('b-list').querySelectorAll('[role=option]')].map((r) => r.textContent);
 const shown = () => $('b-detail').dataset.sample;
+const quiet = () => wait(() => $('b-detail').getAttribute('aria-busy') === 'false');
+const find = (text) => { $('b-find').value = text; $('b-find').dispatchEvent(new Event('input')); };
 const reset = async () => {
-  $('b-find').value = '';
+  find(''); await quiet();
   pick('b-task', 'json'); await wait(() => (shown() || '').startsWith('json'));
   for (const box of $('b-systems').querySelectorAll('input')) {
     const on = ['nano_untuned', 'nano_1000'].includes(box.value);
     if (box.checked !== on) box.click();
   }
-  pick('b-focus', 'nano_1000'); pick('b-sort', 'worst');
+  pick('b-focus', 'nano_1000'); pick('b-sort', 'worst'); await quiet();
 };
 const said = {};
 await wait(shown);
@@ -165,7 +179,7 @@ def test_gold_and_answered_values_are_highlighted_in_the_source(said):
 
 
 def test_the_search_box_narrows_the_list(said):
-    assert said["search"] == [1, "json-0007", "0 of 30 samples", "No sample fits."]
+    assert said["search"] == [1, "json-0007", True, "0 of 30 samples", "No sample fits."]
 
 
 def test_markup_in_answers_is_shown_as_text_and_runs_nothing(said):
@@ -177,13 +191,20 @@ def test_a_table_is_sorted_by_a_click_on_its_head(said):
     assert down == sorted(down, reverse=True) and up == sorted(up) and mark == "descending" and len(set(down)) > 3
 
 
-def test_comparisons_are_filtered_by_task_metric_and_system(said):
-    assert said["filter"] == [28, 7, ["kge triple_f1"]]
+def test_comparisons_are_filtered_by_task_metric_and_system_and_stay_sorted(page, said):
+    every, some, shown, head, seven, all_28, pair, kinds = said["filter"]
+    assert (every, some, shown, head, kinds) == (28, 7, ["kge Triple F1"], "A − B, points", "THn")
+    assert (len(seven), len(all_28)) == (7, 28)
+    assert seven == sorted(seven, reverse=True) and all_28 == sorted(all_28, reverse=True)
+    a, b = (scores_of(page, "kge", "triple_tp", name) for name in pair)
+    assert sum(a.values()) > sum(b.values())
 
 
 def test_nothing_is_wider_than_the_window_on_desktop_and_phone(page, said, tmp_path):
-    for wide, window in (said["width"], drive(page[0], tmp_path, 500)["width"]):
+    narrow = drive(page[0], tmp_path, 390)
+    for wide, window in (said["width"], narrow["width"]):
         assert wide <= window
+    assert narrow["phone"] == []
 
 
 def test_the_page_as_written_runs_under_its_own_policy(page, tmp_path):

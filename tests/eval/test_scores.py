@@ -18,13 +18,15 @@ from eval import scores
 from eval.answers import find_runs, load_gold
 from eval.experiment import Settings, open_experiment, score
 from eval.floors import Lexicon
+from eval.samples import pack
 from eval.scores import METRICS, read_samples, read_scores, score_runs, summarise, tidy_table
 
 
 def scored(made: Made, out: str = "report", **settings) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The tidy table and the summary of everything in the experiment."""
     summary, _ = score(open_experiment(made.runs, made.tasks), made.root / out, Settings(**settings))
-    return read_scores(made.root / out), summary
+    tidy = read_scores(made.root / out)
+    return tidy.astype({name: object for name in tidy if tidy[name].dtype == "category"}), summary
 
 
 def wide(tidy: pd.DataFrame, system: str, task: str) -> pd.DataFrame:
@@ -118,8 +120,7 @@ def test_hostile_answers_are_scored_not_fatal(made: Made, task: str) -> None:
     tidy, summary = scored(made)
     assert np.isfinite(tidy["value"]).all()
     assert summary["samples"].tolist() == [5]
-    for sample in open_experiment(made.runs, made.tasks).samples(tidy):
-        json.dumps(sample, ensure_ascii=False).encode("utf-8")
+    assert pack(open_experiment(made.runs, made.tasks).samples(tidy), ["a"]).kept == 5
 
 
 def test_tidy_table_is_sorted_and_whole(made: Made) -> None:
@@ -291,6 +292,30 @@ def test_floors_are_scored_like_any_system(made: Made) -> None:
     assert table.loc[("dictionary", "kge"), "faithfulness"] == 1
     rows = (made.root / "floors" / "skeleton" / "ner" / "generated_predictions.jsonl").read_text().splitlines()
     assert json.loads(rows[0])["predict"] == '{"人物": [], "地點": [], "學科": []}'
+
+
+def test_floors_are_kept_until_what_they_are_made_from_changes(made: Made) -> None:
+    made.run("a", "ner")
+    answers = [
+        made.root / "floors" / name / "ner" / "generated_predictions.jsonl" for name in ("dictionary", "skeleton")
+    ]
+
+    def times() -> list[int]:
+        open_experiment(made.runs, made.tasks, made.root / "floors")
+        return [path.stat().st_mtime_ns for path in answers]
+
+    first = times()
+    assert times() == first
+    answers[1].unlink()
+    second = times()
+    assert second[0] != first[0]
+    assert json.loads((answers[0].parent / "run.json").read_text())["samples"] == 5
+    train = made.root / "train.jsonl"
+    train.write_text("".join(train.read_text().splitlines(keepends=True)[:2]))
+    assert times()[0] != second[0]
+    assert "王明5" not in answers[0].read_text()
+    (answers[0].parent / "run.json").write_text("{")
+    open_experiment(made.runs, made.tasks, made.root / "floors")
 
 
 def test_floors_answer_what_the_others_were_asked(made: Made) -> None:
