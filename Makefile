@@ -13,7 +13,7 @@ READY := .venv/.ready
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 RUN_FLAGS = $(ARGS) $(if $(FORCE),--force)
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test data check nano all-scales predict-baselines score report compare published bench lint clean
+.PHONY: help setup demo test data check nano all-scales predict-baselines score report compare serve published bench lint clean
 
 help: ## this list
 	@sed -n '1,5p' Makefile | sed 's/^# \{0,1\}//'
@@ -79,6 +79,14 @@ score: $(READY) ## scores of runs/MODEL as a table and as report/scores.parquet
 report: $(READY) ## scores, tests, win rates, figures: report/index.html
 	@$(BIN)/python -m eval report runs/$(MODEL) --out report --floors $(ARGS)
 
+# every system of runs/MODEL; the untuned embedded model where there is none
+SYSTEMS = $(patsubst %/adapter/adapter_config.json,%,$(wildcard runs/$(MODEL)/*/adapter/adapter_config.json))
+serve: $(READY) ## try the models of MODEL in the browser, or over HTTP (ARGS="--port 8001")
+	@$(BIN)/etlch serve $(addprefix --system ,$(or $(SYSTEMS),$(if $(filter nano,$(MODEL)),models/nano,runs/$(MODEL)/$(MODEL)_300))) $(ARGS)
+
+export-%: $(READY) ## merge the adapter of that scale into its model, for vLLM, Ollama, llama.cpp (docs/serve.md)
+	@$(BIN)/etlch export runs/$(MODEL)/$(MODEL)_$* $(if $(FORCE),--force) $(ARGS)
+
 published: $(READY) ## recompute the papers' own numbers, as far as they can be
 	@$(BIN)/python -m eval published
 
@@ -91,8 +99,7 @@ bench: $(READY) ## speed, side by side with the peers
 nano: $(READY) ## make models/nano again (about 20 minutes on two cores)
 	@$(BIN)/python -m etlch.nano init
 	@$(BIN)/python -m etlch.nano data
-	@$(BIN)/etlch train configs/nano_base_copy.yaml $(RUN_FLAGS)
-	@$(BIN)/etlch train configs/nano_base_read.yaml $(RUN_FLAGS)
+	@for stage in copy list read sign; do $(BIN)/etlch train configs/nano_base_$$stage.yaml $(RUN_FLAGS) || exit $$?; done
 	@$(BIN)/python -m etlch.nano publish
 
 lint: $(READY) ## ruff, format included

@@ -85,20 +85,20 @@ def run(path: Path, config: Config, overrides: list[str], force: bool) -> Path:
     require_space(output)
     extra = _prepare(output, config, force)
     output.mkdir(parents=True, exist_ok=True)
-    write_text(output / STARTED, json.dumps(_stamp(path, config), indent=2) + "\n")
+    write_text(output / STARTED, json.dumps(stamp(path, config), indent=2) + "\n")
     began = time.monotonic()
     _llamafactory(["train", str(path), *overrides, *extra], output.with_name(f"{output.name}.log"))
-    stamp = _stamp(path, config) | {"seconds": round(time.monotonic() - began, 1)}
-    write_text(output / DONE, json.dumps(stamp, indent=2) + "\n")
+    done = stamp(path, config) | {"seconds": round(time.monotonic() - began, 1)}
+    write_text(output / DONE, json.dumps(done, indent=2) + "\n")
     return output
 
 
 def finished(output: Path, config: Config) -> bool:
     """Was this output folder made by this config? Raises EtlchError when it was made by another."""
-    stamp = read_stamp(output, DONE)
-    if not stamp:
+    done = read_stamp(output, DONE)
+    if not done:
         return False
-    _refuse_other(output, stamp, config, "holds a finished run of another config")
+    _refuse_other(output, done, config, "holds a finished run of another config")
     return True
 
 
@@ -124,8 +124,8 @@ def _prepare(output: Path, config: Config, force: bool) -> list[str]:
     return []
 
 
-def _refuse_other(output: Path, stamp: dict, config: Config, what: str) -> None:
-    before = {k: v for k, v in stamp.get("config", {}).items() if k not in _IGNORED}
+def _refuse_other(output: Path, earlier: dict, config: Config, what: str) -> None:
+    before = {k: v for k, v in earlier.get("config", {}).items() if k not in _IGNORED}
     now = {k: v for k, v in json.loads(json.dumps(config, default=str)).items() if k not in _IGNORED}
     changed = sorted(k for k in {*before, *now} if before.get(k) != now.get(k))
     if changed:
@@ -133,7 +133,8 @@ def _refuse_other(output: Path, stamp: dict, config: Config, what: str) -> None:
         raise EtlchError(f"{output} {what} ({shown}). Choose another output_dir, or start over with --force (FORCE=1)")
 
 
-def _stamp(path: Path, config: Config) -> dict:
+def stamp(path: Path, config: Config) -> dict:
+    """What a run is made of: its config with a checksum, and the versions of what computes it."""
     return {
         "file": path.as_posix(),
         "config": json.loads(json.dumps(config, default=str)),
@@ -209,11 +210,15 @@ def _llamafactory(arguments: list[str], log: Path) -> None:
         raise EtlchError(explain(b"".join(tail).decode("utf-8", "replace"), code, log))
 
 
+def advice(output: str) -> str:
+    """What a user can do about a failure that prints this; nothing for one that is not known."""
+    return next((known for pattern, known in ADVICE if re.search(pattern, output)), "")
+
+
 def explain(output: str, code: int, log: Path) -> str:
     """One message for a failed run: what can be done about it, else its last error line."""
-    for pattern, advice in ADVICE:
-        if re.search(pattern, output):
-            return f"LlamaFactory stopped: {advice} (log: {log})"
+    if known := advice(output):
+        return f"LlamaFactory stopped: {known} (log: {log})"
     if code < 0 or code == 137:
         return f"LlamaFactory was killed by signal {abs(code) if code < 0 else 9}; start again to resume (log: {log})"
     errors = [line.strip() for line in output.splitlines() if re.match(r"\s*(\w+\.)*\w*(Error|Exception)\b", line)]

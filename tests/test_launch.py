@@ -9,7 +9,7 @@ import yaml
 
 from etlch import launch
 from etlch.errors import EtlchError
-from etlch.infer import llamafactory
+from etlch.infer import predict
 from etlch.records import read_jsonl
 
 SCRIPT = """#!{python}
@@ -138,7 +138,7 @@ def test_a_missing_dataset_or_adapter_is_named(project):
         launch.train(project(dataset="x_c_100"), [])
     predicting = project(dataset=None, do_predict=True, eval_dataset="x_a_test", adapter_name_or_path="runs/none")
     with pytest.raises(EtlchError, match="no adapter there"):
-        llamafactory.predict(predicting, [])
+        predict.with_llamafactory(predict.read_job(predicting, []))
 
 
 def test_answers_are_cut_apart_by_test_set(project, tmp_path):
@@ -152,7 +152,7 @@ def test_answers_are_cut_apart_by_test_set(project, tmp_path):
         output_dir="runs/x/m/predict",
         max_new_tokens=5,
     )
-    folders = llamafactory.predict(path, [])
+    folders = predict.with_llamafactory(predict.read_job(path, []))
     assert [f.as_posix() for f in folders] == ["runs/x/m/a", "runs/x/m/b"]
     rows = [row["predict"] for _, row in read_jsonl("runs/x/m/b/generated_predictions.jsonl")]
     assert rows == ["x_b_test"] * 2
@@ -166,4 +166,4 @@ def test_lost_answers_are_noticed(project, monkeypatch):
     monkeypatch.setenv("FAKE_ROWS", "1")
     path = project(dataset=None, do_predict=True, eval_dataset="x_a_test", output_dir="runs/x/m/predict")
     with pytest.raises(EtlchError, match=r"found 1 answers \(expected 3"):
-        llamafactory.predict(path, [])
+        predict.with_llamafactory(predict.read_job(path, []))

@@ -1,0 +1,233 @@
+"""Greedy decoding of many prompts with one model: rows leave the batch when they end, waiting prompts take their place.
+
+`transformers.generate` keeps every row of a batch until the longest has ended and copies the whole key-value cache at each
+token. Here finished rows are dropped, new ones are put in, and the cache grows by blocks. The numbers computed for a row
+are the same, so the answers are the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import torch
+from transformers.cache_utils import Cache, DynamicLayer
+
+BLOCK = 256  # positions by which a cache grows
+SPARSE = 7 / 8  # finished rows are dropped (which copies the cache) once no more than this share is under way
+
+
+class Processor(Protocol):
+    """Changes the scores of the next token, in place: a repetition penalty, a grammar.
+
+    `apply` gets scores (rows, vocabulary) and for each row the number of its prompt, None for a row that is done.
+    """
+
+    def start(self, row: int, prompt: Sequence[int]) -> None: ...
+    def apply(self, rows: Sequence[int | None], scores: torch.Tensor) -> None: ...
+    def took(self, row: int, token: int) -> None: ...
+    def ended(self, row: int) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came out for prompt `row`: its tokens without the stop token, and whether it ended by itself."""
+
+    row: int
+    tokens: list[int]
+    ended: bool
+
+
+@dataclass(slots=True)
+class _Row:
+    row: int
+    tokens: list[int] = field(default_factory=list)
+    done: bool = False
+
+
+class BlockLayer(DynamicLayer):
+    """Keys and values of one layer in a buffer with room to grow; `keys` and `values` are views of its used part."""
+
+    def update(self, key_states: torch.Tensor, value_states: torch.Tensor, *args, **kwargs):
+        """Write the new positions behind the used ones; returns views of all used positions, (rows, heads, positions, size)."""
+        if not self.is_initialized:
+            self.lazy_initialization(key_states, value_states)
+            self._room = [key_states[:, :, :0], value_states[:, :, :0]]
+        used = self.get_seq_length()
+        total = used + key_states.shape[-2]
+        if total > self._room[0].shape[-2] or used == 0:
+            self._grow(total, used, (key_states, value_states))
+        for buffer, states in zip(self._room, (key_states, value_states), strict=True):
+            buffer[:, :, used:total] = states
+        self._view(total)
+        return self.keys, self.values
+
+    def _grow(self, total: int, used: int, like: tuple[torch.Tensor, torch.Tensor]) -> None:
+        size = -(-total // BLOCK) * BLOCK
+        for number, states in enumerate(like):
+            rows, heads, _, width = states.shape
+            buffer = states.new_empty(rows, heads, size, width)
+            buffer[:, :, :used] = self._room[number][:, :, :used]
+            self._room[number] = buffer
+
+    def _view(self, used: int) -> None:
+        self.keys, self.values = (buffer[:, :, :used] for buffer in self._room)
+
+    def keep(self, rows: torch.Tensor, skip: int) -> None:
+        """Keep only these rows, and forget the first `skip` positions (padding in all of them)."""
+        used = self.get_seq_length()
+        self._room = [buffer[rows, :, skip:] for buffer in self._room]
+        self._view(used - skip)
+
+    def join(self, other: BlockLayer) -> None:
+        """Put the rows of another cache below these, both right-aligned; the missing positions hold zeros (masked)."""
+        used = max(self.get_seq_length(), other.get_seq_length())
+        joined = []
+        for mine, theirs in ((self.keys, other.keys), (self.values, other.values)):
+            (rows, heads, _, width), more = mine.shape, theirs.shape[0]
+            buffer = mine.new_zeros(rows + more, heads, used + BLOCK, width)
+            buffer[:rows, :, used - mine.shape[-2] : used] = mine
+            buffer[rows:, :, used - theirs.shape[-2] : used] = theirs
+            joined.append(buffer)
+        self._room = joined
+        self._view(used)
+
+
+def new_cache(layers: int) -> Cache:
+    """An empty cache of block layers."""
+    return Cache(layers=[BlockLayer() for _ in range(layers)])
+
+
+class Batch:
+    """The rows under way: their cache, their attention mask (rows, positions) and the token that each feeds next."""
+
+    def __init__(self, model, pad: int) -> None:
+        self.model, self.pad = model, pad
+        self.rows: list[_Row] = []
+        self.cache: Cache | None = None
+        self.mask = torch.zeros(0, 0, dtype=torch.long)
+
+    @torch.inference_mode()
+    def add(self, rows: list[_Row], prompts: list[Sequence[int]]) -> torch.Tensor:
+        """Read prompts into the cache; returns the scores of their first tokens, (rows, vocabulary)."""
+        longest = max(map(len, prompts))
+        device = self.model.device
+        ids = torch.tensor([[self.pad] * (longest - len(p)) + list(p) for p in prompts], device=device)
+        mask = torch.tensor([[0] * (longest - len(p)) + [1] * len(p) for p in prompts], device=device)
+        cache = new_cache(self.model.config.get_text_config().num_hidden_layers)
+        scores = self._forward(ids, mask, cache, (mask.cumsum(-1) - 1).clamp(min=0))
+        if self.cache is None or not self.rows:
+            self.cache, self.mask, self.rows = cache, mask, list(rows)
+            return scores
+        for mine, theirs in zip(self.cache.layers, cache.layers, strict=True):
+            mine.join(theirs)
+        width = max(self.mask.shape[1], longest)
+        grown = mask.new_zeros(len(self.rows) + len(rows), width)
+        grown[: len(self.rows), width - self.mask.shape[1] :] = self.mask
+        grown[len(self.rows) :, width - longest :] = mask
+        self.mask = grown
+        self.rows += rows
+        return scores
+
+    @torch.inference_mode()
+    def step(self, tokens: list[int]) -> torch.Tensor:
+        """Feed one token a row; returns the scores of the next ones, (rows, vocabulary)."""
+        positions = self.mask.sum(-1, keepdim=True)
+        self.mask = torch.cat([self.mask, self.mask.new_ones(len(tokens), 1)], dim=1)
+        return self._forward(torch.tensor(tokens, device=self.mask.device)[:, None], self.mask, self.cache, positions)
+
+    def keep(self, places: list[int]) -> None:
+        """Drop all rows but those at these places."""
+        self.rows = [self.rows[place] for place in places]
+        if not places:
+            self.cache = None
+            return
+        index = torch.tensor(places, device=self.mask.device)
+        mask = self.mask[index]
+        skip = int((mask.any(0)).int().argmax())
+        self.mask = mask[:, skip:]
+        for layer in self.cache.layers:
+            layer.keep(index, skip)
+
+    def _forward(self, ids, mask, cache, positions) -> torch.Tensor:
+        made = self.model(
+            input_ids=ids,
+            attention_mask=mask,
+            position_ids=positions,
+            past_key_values=cache,
+            use_cache=True,
+            logits_to_keep=1,
+        )
+        return made.logits[:, -1].float()
+
+
+def greedy(
+    model,
+    prompts: Sequence[Sequence[int]],
+    stops: frozenset[int],
+    pad: int,
+    max_new_tokens: int,
+    processors: Sequence[Processor] = (),
+    budget: int = 65_536,
+    most_rows: int = 64,
+) -> Iterator[Answer]:
+    """Answers to prompts (token ids) in the order in which they end.
+
+    stops: tokens that end an answer. budget: positions that may be in the cache at once (memory); one prompt above it runs
+    alone. The longest prompts begin, so that no long one is left for the end.
+    """
+    waiting = sorted(range(len(prompts)), key=lambda row: (len(prompts[row]), -row))
+    batch = Batch(model, pad)
+    tokens: list[int] = []
+    while waiting or batch.rows:
+        fresh = _admit(batch, waiting, prompts, budget, most_rows)
+        if fresh:
+            for row in fresh:
+                for processor in processors:
+                    processor.start(row, prompts[row])
+            scores = batch.add([_Row(row) for row in fresh], [prompts[row] for row in fresh])
+            tokens += _choose(batch.rows[-len(fresh) :], scores, processors, pad)
+        for row, token in zip(batch.rows, tokens, strict=True):
+            if not row.done and _take(row, token, stops, max_new_tokens):
+                for processor in processors:
+                    processor.ended(row.row)
+                yield Answer(row.row, row.tokens, token in stops)
+        live = [place for place, row in enumerate(batch.rows) if not row.done]
+        if len(live) <= len(batch.rows) * SPARSE:
+            batch.keep(live)
+            tokens = [tokens[place] for place in live]
+        if batch.rows:
+            tokens = _choose(batch.rows, batch.step(tokens), processors, pad)
+
+
+def _take(row: _Row, token: int, stops: frozenset[int], most: int) -> bool:
+    """Add a token to a row; is the row done?"""
+    if token not in stops:
+        row.tokens.append(token)
+    row.done = token in stops or len(row.tokens) >= most
+    return row.done
+
+
+def _admit(batch: Batch, waiting: list[int], prompts, budget: int, most_rows: int) -> list[int]:
+    """Take waiting prompts, longest first, once a quarter of the places is free, as many as the budget allows."""
+    free = most_rows - len(batch.rows)
+    if not waiting or (batch.rows and free < most_rows // 4):
+        return []
+    width = max(batch.mask.shape[1] if batch.rows else 0, len(prompts[waiting[-1]])) + BLOCK
+    count = min(free, budget // width - len(batch.rows), len(waiting))
+    return [waiting.pop() for _ in range(max(count, 0 if batch.rows else 1))]
+
+
+@torch.inference_mode()
+def _choose(rows: list[_Row], scores: torch.Tensor, processors: Sequence[Processor], pad: int) -> list[int]:
+    """The best token of each row; the padding token for rows that are done."""
+    live = [None if row.done else row.row for row in rows]
+    for processor in processors:
+        processor.apply(live, scores)
+    tokens = [pad if row is None else token for row, token in zip(live, scores.argmax(-1).tolist(), strict=True)]
+    for processor in processors:
+        for row, token in zip(live, tokens, strict=True):
+            if row is not None:
+                processor.took(row, token)
+    return tokens

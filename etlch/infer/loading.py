@@ -1,0 +1,122 @@
+"""The model, the tokenizer and the prompts of a config, through LlamaFactory's own loaders.
+
+Prompts are LlamaFactory's, token for token: they come out of the same code that its training and its predict use. Every
+engine is given them, so that engines differ in speed only.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from etlch.configs import Config
+from etlch.errors import EtlchError
+
+if TYPE_CHECKING:
+    from etlch.infer.shapes import Shape
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """What a model is asked: token ids, the same as text (special tokens spelled out), and LlamaFactory's gold label.
+
+    shape: what the answer has to be, where it is to be constrained.
+    """
+
+    ids: tuple[int, ...]
+    text: str
+    label: str = ""
+    shape: Shape | None = None
+
+
+class Loaded:
+    """A config's parts, each made when it is first wanted: the tokenizer in a second, the model in many.
+
+    Raises EtlchError when a part cannot be loaded, with advice where the cause is known.
+    """
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        os.environ.setdefault("LLAMAFACTORY_VERBOSITY", "WARN")  # read when LlamaFactory is imported
+        os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+    @cached_property
+    def arguments(self) -> tuple[Any, ...]:
+        """LlamaFactory's five argument objects: model, data, training, finetuning, generating."""
+        with _advice():
+            from llamafactory.hparams import get_train_args
+
+            return get_train_args(dict(self.config))
+
+    @cached_property
+    def tokenizer(self):
+        with _advice():
+            from llamafactory.model import load_tokenizer
+
+            return load_tokenizer(self.arguments[0])["tokenizer"]
+
+    @cached_property
+    def template(self):
+        with _advice():
+            from llamafactory.data import get_template_and_fix_tokenizer
+
+            return get_template_and_fix_tokenizer(self.tokenizer, self.arguments[1])
+
+    @cached_property
+    def model(self):
+        """The model with its adapter, in evaluation mode."""
+        with _advice():
+            from llamafactory.model import load_model
+
+            self.template  # noqa: B018 - adds the template's tokens before the model is fitted to them
+            return load_model(self.tokenizer, self.arguments[0], self.arguments[3], is_trainable=False).eval()
+
+    @property
+    def stops(self) -> frozenset[int]:
+        """The tokens that end an answer, as in LlamaFactory's predict."""
+        spelled = list(getattr(self.tokenizer, "_extra_special_tokens", None) or [])
+        extra = self.tokenizer.convert_tokens_to_ids([str(token) for token in spelled]) if spelled else []
+        return frozenset([self.tokenizer.eos_token_id, *(token for token in extra if token != -1)])
+
+    def prompts(self) -> list[Prompt]:
+        """The prompts of the config's test sets, in LlamaFactory's order."""
+        with _advice():
+            from llamafactory.data import get_dataset
+
+            model, data, training, *_ = self.arguments
+            made = get_dataset(
+                self.template, model, data, training, stage="sft", tokenizer=self.tokenizer, processor=None
+            )
+        rows = made["eval_dataset"]
+        ids, labels = list(rows["input_ids"]), list(rows["labels"])
+        texts = self.tokenizer.batch_decode(ids, skip_special_tokens=False)
+        labels = self.tokenizer.batch_decode(labels, skip_special_tokens=True)
+        return [Prompt(tuple(i), text, label) for i, text, label in zip(ids, texts, labels, strict=True)]
+
+    def prompt(self, question: str) -> Prompt:
+        """The prompt of one question of a user."""
+        turns = [{"role": "user", "content": question}, {"role": "assistant", "content": ""}]
+        ids, _ = self.template.encode_oneturn(self.tokenizer, turns, self.arguments[1].default_system, None)
+        return Prompt(tuple(ids), self.tokenizer.decode(ids, skip_special_tokens=False))
+
+    def text(self, tokens: list[int]) -> str:
+        """An answer's text."""
+        return self.tokenizer.decode(tokens, skip_special_tokens=True)
+
+
+@contextlib.contextmanager
+def _advice() -> Iterator[None]:
+    """Turn a failure of LlamaFactory's into one EtlchError that says what to do."""
+    from etlch import launch
+
+    try:
+        yield
+    except EtlchError:
+        raise
+    except Exception as error:  # it raises whatever its libraries raise
+        said = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+        raise EtlchError(launch.advice(said) or f"the model cannot be loaded ({said})") from error

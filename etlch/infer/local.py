@@ -1,0 +1,74 @@
+"""The `transformers` engine: the model in this process, every token of the machine spent on answers that are not done."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+
+from etlch.errors import EtlchError
+from etlch.infer.journal import Made
+from etlch.infer.loading import Loaded, Prompt
+
+GREEDY_ONLY = {"do_sample": False, "num_beams": 1}
+DEFAULT_NEW_TOKENS = 1024  # LlamaFactory's
+
+
+class LocalEngine:
+    """Greedy answers of the config's model, each in its prompt's shape where it has one.
+
+    processors: what changes the scores of tokens; the config's repetition_penalty is added. Raises EtlchError for settings
+    that are not greedy.
+    """
+
+    name = "transformers"
+
+    def __init__(self, loaded: Loaded, processors: Sequence = (), most_rows: int = 64, budget: int = 65_536) -> None:
+        self.loaded, self.most_rows, self.budget = loaded, most_rows, budget
+        self.processors = list(processors)
+        config = loaded.config
+        for key, value in GREEDY_ONLY.items():
+            if config.get(key, value) != value:
+                raise EtlchError(
+                    f"{key}: {config[key]!r} (the engine transformers is greedy; use --engine llamafactory)"
+                )
+        penalty = float(config.get("repetition_penalty") or 1.0)
+        if penalty != 1.0:
+            from etlch.infer.penalty import RepetitionPenalty
+
+            self.processors.insert(0, RepetitionPenalty(penalty))
+
+    @property
+    def most_tokens(self) -> int:
+        """The longest answer, in tokens."""
+        return int(self.loaded.config.get("max_new_tokens") or DEFAULT_NEW_TOKENS)
+
+    @cached_property
+    def _vocabulary(self):
+        from etlch.infer.grammar import Vocabulary
+
+        return Vocabulary(self.loaded.tokenizer, self.loaded.tokenizer.eos_token_id)
+
+    def answers(self, todo: Sequence[tuple[int, Prompt]]) -> Iterator[Made]:
+        """Answers in the order in which they end. One that had to be closed before the token limit has not `ended`."""
+        from etlch.infer import decode
+
+        loaded, processors, grammar = self.loaded, self.processors, None
+        shapes = [prompt.shape for _, prompt in todo]
+        if any(shape is not None for shape in shapes):
+            from etlch.infer.grammar import Grammar
+
+            grammar = Grammar(self._vocabulary, shapes, self.most_tokens)
+            processors = [*processors, grammar]
+        made = decode.greedy(
+            loaded.model,
+            [prompt.ids for _, prompt in todo],
+            loaded.stops,
+            loaded.tokenizer.pad_token_id,
+            self.most_tokens,
+            processors,
+            self.budget,
+            self.most_rows,
+        )
+        for answer in made:
+            whole = answer.ended and not (grammar and answer.row in grammar.forced)
+            yield Made(todo[answer.row][0], loaded.text(answer.tokens), len(answer.tokens) + answer.ended, whole)

@@ -1,0 +1,236 @@
+"""Answers to the test sets of a predict config, by any engine: one run folder a task.
+
+    llamafactory   LlamaFactory's own predict: writes at the end, starts over when killed
+    transformers   the model in this process: answers are kept as they come, batches stay full (etlch/infer/decode.py)
+    endpoint       an OpenAI-compatible server that has the model loaded (etlch/infer/endpoint.py)
+
+All of them are given the same prompts (etlch/infer/loading.py) and decode greedily. Answers to several test sets stand in one
+file without a mark between them; they are cut apart by the number of rows of each set, and `eval` checks every prompt when
+it joins them with the gold.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Protocol
+
+from etlch import configs, launch
+from etlch.configs import Config
+from etlch.errors import EtlchError
+from etlch.infer.journal import Journal, Made
+from etlch.records import dump_json, read_jsonl, write_text
+
+ANSWERS, RUN = "generated_predictions.jsonl", "run.json"
+RAW = "predict"  # the folder of the answers to all test sets, which are cut into run folders beside it
+JOURNAL = "answers.jsonl"
+SCHEMA_PACKAGE = "llguidance"  # what keeps answers in their shape (etlch/infer/grammar.py)
+DECODING = (
+    "do_sample",
+    "max_new_tokens",
+    "repetition_penalty",
+    "temperature",
+    "top_p",
+    "top_k",
+    "num_beams",
+    "cutoff_len",
+)
+
+
+class Engine(Protocol):
+    """Answers prompts, each as soon as it is there, in any order."""
+
+    name: str
+
+    def answers(self, todo: Sequence[tuple[int, object]]) -> Iterator[Made]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A predict config with its overrides, read and checked. schema: answers in JSON are kept in their cards' shape."""
+
+    path: Path
+    overrides: list[str]
+    config: Config
+    files: dict[str, Path]
+    schema: bool = False
+
+    @property
+    def names(self) -> list[str]:
+        """The test sets that are asked for, in order."""
+        return configs.names(self.config.get("eval_dataset"))
+
+    @property
+    def output(self) -> Path:
+        return Path(str(self.config["output_dir"]))
+
+
+def read_job(path: str | Path, overrides: list[str]) -> Job:
+    """Raises EtlchError for a config that cannot be answered: no test set, no output_dir, no adapter there."""
+    config = configs.read(path, overrides)
+    job = Job(Path(path), overrides, config, configs.dataset_files(config))
+    if not job.names:
+        raise EtlchError(f"{path}: eval_dataset is missing (expected test sets such as etlch_ner_test)")
+    if not config.get("output_dir"):
+        raise EtlchError(f"{path}: output_dir is missing (expected for example runs/etlch/etlch_300/predict)")
+    adapter = config.get("adapter_name_or_path")
+    if adapter and Path(str(adapter)).parts[0] == "runs" and not (Path(str(adapter)) / "adapter_config.json").is_file():
+        raise EtlchError(f"{adapter}: no adapter there (train it first, for example `make train-300`)")
+    return job
+
+
+def with_schema(job: Job) -> Job:
+    """The same job under its tasks' schemas: a system of its own, `nano_300+schema` beside `nano_300`."""
+    system = job.output.parent
+    output = system.with_name(f"{system.name}+schema") / job.output.name
+    return replace(job, config=job.config | {"output_dir": output.as_posix()}, schema=True)
+
+
+def with_llamafactory(job: Job, force: bool = False) -> list[Path]:
+    """Answer by LlamaFactory's own predict; returns one run folder a task. Raises EtlchError."""
+    output = launch.run(job.path, job.config, job.overrides, force)
+    stamp = launch.read_stamp(output, launch.DONE)
+    return list(_split(job, stamp | {"engine": "llamafactory"}))
+
+
+def with_engine(
+    job: Job, engine: str, start: Callable[[Config], tuple[Engine, list]], force: bool = False
+) -> list[Path]:
+    """Answer by an engine; returns one run folder a task.
+
+    start: makes the engine and the prompts of a config, called only when there is something left to answer. An interrupted
+    run goes on from its last answer. Raises EtlchError.
+    """
+    marked = job.config | {"engine": engine} | ({"schema": True} if job.schema else {})
+    output = job.output
+    if not force and launch.finished(output, marked):
+        print(f"{output}: already done with this config (again: --force, or make ... FORCE=1)")
+    else:
+        launch.require_space(output)
+        if force:
+            (output / JOURNAL).unlink(missing_ok=True)
+        stamp = launch.stamp(job.path, marked)
+        if job.schema:
+            stamp["versions"][SCHEMA_PACKAGE] = version(SCHEMA_PACKAGE)
+        stamp |= _answer(job, stamp, start)
+        write_text(output / launch.DONE, json.dumps(stamp, indent=2) + "\n")
+        (output / JOURNAL).unlink(missing_ok=True)
+    return list(_split(job, launch.read_stamp(output, launch.DONE)))
+
+
+def _answer(job: Job, stamp: dict, start: Callable[[Config], tuple[Engine, list]]) -> dict:
+    """Answer what the journal lacks and write LlamaFactory's file, in the gold's order. Returns what it took."""
+    from tqdm import tqdm
+
+    about = {"sha256": stamp["sha256"], "data": {name: _sha256(job.files[name]) for name in job.names}}
+    about["adapter"] = _adapter_sha256(job.config)
+    with Journal(job.output / JOURNAL, about) as journal:
+        began = time.monotonic() - journal.seconds
+        engine, prompts = start(job.config)
+        todo = [(row, prompt) for row, prompt in enumerate(prompts) if row not in journal.made]
+        if len(todo) < len(prompts):
+            print(f"{job.output}: interrupted before; {len(journal.made)} of {len(prompts)} answers are there")
+        with tqdm(total=len(prompts), initial=len(journal.made), unit="answer", dynamic_ncols=True) as bar:
+            for made in engine.answers(todo):
+                journal.append(replace(made, seconds=round(time.monotonic() - began, 3)))
+                bar.update()
+        made = [journal.made[row] for row in range(len(prompts))]
+        rows = [{"prompt": p.text, "predict": m.answer, "label": p.label} for p, m in zip(prompts, made, strict=True)]
+        write_text(job.output / ANSWERS, "".join(dump_json(row) + "\n" for row in rows))
+        return {"seconds": round(time.monotonic() - began, 1), "cut": sum(not m.ended for m in made)}
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _adapter_sha256(config: Config) -> str:
+    """The checksum of a local adapter's weights; nothing for none or for one on the Hub."""
+    path = Path(str(config.get("adapter_name_or_path") or "")) / "adapter_model.safetensors"
+    return _sha256(path) if path.is_file() else ""
+
+
+def _split(job: Job, stamp: dict) -> Iterator[Path]:
+    """Cut the answers to all test sets into one run folder a task."""
+    output = job.output
+    answers = [row for _, row in read_jsonl(output / ANSWERS)]
+    counts = {name: _asked(job.config, job.files[name]) for name in job.names}
+    if len(answers) != sum(counts.values()):
+        raise EtlchError(
+            f"{output / ANSWERS}: found {len(answers)} answers (expected {sum(counts.values())}: "
+            + ", ".join(f"{n} of {name}" for name, n in counts.items())
+            + "); LlamaFactory drops rows that it cannot read"
+        )
+    tokens = _token_counter(job.config)
+    position = 0
+    for name, count in counts.items():
+        rows = answers[position : position + count]
+        position += count
+        folder = output.parent / task_of(name)
+        write_text(folder / ANSWERS, "".join(dump_json(row) + "\n" for row in rows))
+        write_text(
+            folder / RUN, json.dumps(_about(job, name, rows, stamp, tokens), indent=2, ensure_ascii=False) + "\n"
+        )
+        yield folder
+
+
+def task_of(dataset: str) -> str:
+    """`etlch_ner_test` -> `ner`."""
+    parts = dataset.split("_")
+    if len(parts) != 3 or parts[2] != "test":
+        raise EtlchError(f"eval_dataset: found {dataset!r} (expected <family>_<task>_test)")
+    return parts[1]
+
+
+def _asked(config: Config, path: Path) -> int:
+    total = len(configs.rows_of(path))
+    limit = config.get("max_samples")
+    return min(total, int(limit)) if limit else total
+
+
+def _about(job: Job, name: str, rows: list[dict], stamp: dict, tokens) -> dict:
+    config = job.config
+    adapter = config.get("adapter_name_or_path")
+    return {
+        "system": job.output.parent.name,
+        "base_model": config.get("model_name_or_path"),
+        "adapter": adapter,
+        "scale": _scale(adapter),
+        "task": task_of(name),
+        "engine": stamp.get("engine") or stamp.get("config", {}).get("engine"),
+        "schema": job.schema,
+        "samples": len(rows),
+        "seed": config.get("seed", 42),
+        "decoding": {key: config[key] for key in DECODING if key in config},
+        "tokens": {"prompt": tokens([r["prompt"] for r in rows]), "answer": tokens([r["predict"] for r in rows])},
+        "seconds": stamp.get("seconds"),
+        "seconds_cover": f"{', '.join(job.names)} together, start included",
+        "config": {"file": job.path.as_posix(), "sha256": stamp.get("sha256")},
+        "data": {"dataset": name, "file": job.files[name].as_posix(), "sha256": _sha256(job.files[name])},
+        "versions": stamp.get("versions", {}),
+    }
+
+
+def _scale(adapter: str | None) -> int:
+    """Samples a task that an adapter was trained on, from its own stamp; 0 for an untuned model."""
+    if not adapter:
+        return 0
+    trained = launch.read_stamp(Path(adapter), launch.DONE).get("config", {})
+    ends = {name.rsplit("_", 1)[-1] for name in configs.names(trained.get("dataset"))}
+    return int(ends.pop()) if len(ends) == 1 and all(e.isdigit() for e in ends) else 0
+
+
+def _token_counter(config: Config):
+    """Counts tokens with the model's own tokenizer; None for each count where it cannot be loaded."""
+    try:
+        from transformers import AutoTokenizer
+
+        tokenizer = AutoTokenizer.from_pretrained(config["model_name_or_path"])
+    except Exception:  # whatever keeps the tokenizer away, the answers are worth keeping
+        return lambda texts: None
+    return lambda texts: sum(len(ids) for ids in tokenizer(texts, add_special_tokens=False)["input_ids"])

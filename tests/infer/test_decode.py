@@ -1,0 +1,125 @@
+"""Greedy decoding with rows that come and go gives what transformers' own `generate` gives, token for token."""
+
+import random
+from types import SimpleNamespace
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
+
+from etlch.infer import decode
+from etlch.infer.penalty import RepetitionPenalty
+
+PAD, END = 2, 6
+
+
+@pytest.fixture(scope="module")
+def model(root):
+    return AutoModelForCausalLM.from_pretrained(root / "models" / "nano", dtype=torch.float32).eval()
+
+
+@pytest.fixture(scope="module")
+def erratic():
+    """A tiny model with large random weights: its answers wander, so that they end at all lengths."""
+    torch.manual_seed(3)
+    config = LlamaConfig(
+        vocab_size=64,
+        hidden_size=32,
+        intermediate_size=48,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        initializer_range=0.6,
+        pad_token_id=PAD,
+        bos_token_id=0,
+        eos_token_id=END,
+    )
+    return LlamaForCausalLM(config).eval()
+
+
+def ragged_prompts(count: int, vocabulary: int, seed: int = 7) -> list[list[int]]:
+    """Prompts of 1 to 90 tokens; every third repeats itself, so that there is something to copy."""
+    draw = random.Random(seed)
+    prompts = []
+    for number in range(count):
+        ids = [0, *(draw.randrange(END + 1, vocabulary) for _ in range(draw.randrange(90)))]
+        prompts.append(ids * 2 if number % 3 == 0 else ids)
+    return prompts
+
+
+def generated(model, prompt: list[int], length: int, stops: frozenset[int], penalty: float = 1.0) -> list[int]:
+    made = model.generate(
+        torch.tensor([prompt]),
+        attention_mask=torch.ones(1, len(prompt), dtype=torch.long),
+        do_sample=False,
+        max_new_tokens=length,
+        eos_token_id=sorted(stops),
+        pad_token_id=PAD,
+        repetition_penalty=penalty,
+    )
+    tokens = made[0, len(prompt) :].tolist()
+    return tokens[:-1] if tokens and tokens[-1] in stops else tokens
+
+
+WANDERING, LENGTH, STOPS = ragged_prompts(24, 64), 40, frozenset([END, 11, 12])
+
+
+@pytest.fixture(scope="module")
+def wandered(erratic):
+    """The answers of `generate` to WANDERING, each prompt alone."""
+    return [generated(erratic, prompt, LENGTH, STOPS) for prompt in WANDERING]
+
+
+@pytest.mark.parametrize(("most_rows", "budget"), [(64, 65_536), (5, 65_536), (1, 65_536), (8, 900), (8, 1)], ids=str)
+def test_answers_are_those_of_generate(erratic, wandered, monkeypatch, most_rows, budget):
+    monkeypatch.setattr(decode, "BLOCK", 8)  # so that caches grow and join often
+    answers = list(decode.greedy(erratic, WANDERING, STOPS, PAD, LENGTH, (), budget, most_rows))
+    assert {answer.row: answer.tokens for answer in answers} == dict(enumerate(wandered))
+    assert len(answers) == len(wandered)
+    assert all(answer.ended == (len(answer.tokens) < LENGTH) for answer in answers)
+    assert len(set(map(len, wandered))) > 8, "rows were to end at different times"
+
+
+def test_answers_of_nano_are_those_of_generate(model):
+    prompts, stops = ragged_prompts(7, model.config.vocab_size), frozenset([END])
+    for answer in decode.greedy(model, prompts, stops, PAD, 30, most_rows=3):
+        assert answer.tokens == generated(model, prompts[answer.row], 30, stops), answer.row
+
+
+@pytest.mark.parametrize("most_rows", [64, 3])
+def test_the_repetition_penalty_is_that_of_generate(erratic, most_rows):
+    prompts, length, stops = ragged_prompts(8, 64), 30, frozenset([END])
+    answers = list(decode.greedy(erratic, prompts, stops, PAD, length, [RepetitionPenalty(1.7)], most_rows=most_rows))
+    plain = 0
+    for answer in answers:
+        assert answer.tokens == generated(erratic, prompts[answer.row], length, stops, penalty=1.7)
+        plain += answer.tokens == generated(erratic, prompts[answer.row], length, stops)
+    assert plain < len(prompts), "the penalty was to change something"
+
+
+def test_no_prompt_no_answer():
+    assert list(decode.greedy(SimpleNamespace(), [], frozenset([END]), PAD, 5)) == []
+
+
+def test_processors_hear_of_every_row_once(erratic):
+    heard = []
+
+    class Listener:
+        def start(self, row, prompt):
+            heard.append(("start", row, len(prompt)))
+
+        def apply(self, rows, scores):
+            assert len(rows) == scores.shape[0]
+
+        def took(self, row, token):
+            heard.append(("took", row, token))
+
+        def ended(self, row):
+            heard.append(("ended", row, None))
+
+    prompts = ragged_prompts(5, 64)
+    answers = {a.row: a for a in decode.greedy(erratic, prompts, frozenset([END]), PAD, 7, [Listener()], most_rows=2)}
+    for row, prompt in enumerate(prompts):
+        mine = [(what, value) for what, who, value in heard if who == row]
+        taken = [token for what, token in mine if what == "took"]
+        assert mine[0] == ("start", len(prompt)) and mine[-1] == ("ended", None)
+        assert taken == answers[row].tokens + ([END] if answers[row].ended else [])
