@@ -13,7 +13,7 @@ READY := .venv/.ready
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 RUN_FLAGS = $(ARGS) $(if $(FORCE),--force)
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test data check nano all-scales predict-baselines score report compare serve published bench lint clean
+.PHONY: help setup demo test data check nano all-scales predict-baselines score report compare serve published mfner bench lint clean
 
 help: ## this list
 	@sed -n '1,5p' Makefile | sed 's/^# \{0,1\}//'
@@ -93,13 +93,26 @@ published: $(READY) ## recompute the papers' own numbers, as far as they can be
 compare: $(READY) ## the verdict on two systems: make compare A=nano_100 B=nano_300 MODEL=nano
 	@$(BIN)/python -m eval compare $(A) $(B)
 
+# CORPORA="--root DIR --corpora A,B" for corpora elsewhere, or some of them
+MFNER = $(if $(filter etlch,$(MODEL)),qwen2.5-0.5b llama3.2-1b,$(MODEL))
+mfner: $(READY) ## twelve output formats on eight biomedical corpora (docs/mfner.md); MODEL=nano: in small, offline
+	@for grid in $(MFNER); do \
+		$(BIN)/etlch mfner build $$grid $(CORPORA) || exit $$?; \
+		for run in $$($(BIN)/etlch mfner runs $$grid); do \
+			$(BIN)/etlch mfner train $$grid $$run $(RUN_FLAGS) && \
+			$(BIN)/python -m eval.mfner best $$grid $$run && \
+			$(BIN)/etlch mfner test $$grid $$run $(ARGS) || exit $$?; \
+		done; \
+		$(BIN)/python -m eval.mfner report $$grid || exit $$?; \
+	done
+
 bench: $(READY) ## speed, side by side with the peers
 	@for script in benchmarks/bench_*.py; do $(BIN)/python $$script || exit $$?; done
 
 nano: $(READY) ## make models/nano again (about 20 minutes on two cores)
 	@$(BIN)/python -m etlch.nano init
 	@$(BIN)/python -m etlch.nano data
-	@for stage in copy list read sign; do $(BIN)/etlch train configs/nano_base_$$stage.yaml $(RUN_FLAGS) || exit $$?; done
+	@for stage in copy list read sign style; do $(BIN)/etlch train configs/nano_base_$$stage.yaml $(RUN_FLAGS) || exit $$?; done
 	@$(BIN)/python -m etlch.nano publish
 
 lint: $(READY) ## ruff, format included

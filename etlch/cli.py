@@ -1,10 +1,11 @@
-"""The command line: `etlch data | knowledge | import | formats | teach | push-data | check | train | predict | extract`."""
+"""The command line: `etlch COMMAND ...`; `etlch --help` lists the commands."""
 
 from __future__ import annotations
 
 import argparse
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -74,6 +75,8 @@ def _parser() -> argparse.ArgumentParser:
 
     _add_import(commands, raw)
     _add_formats(commands, raw)
+    _add_corpora(commands, raw)
+    _add_mfner(commands, raw)
     _add_teach(commands, raw)
     _add_push_data(commands, raw)
     _add_serve(commands, raw)
@@ -110,13 +113,38 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("overrides", nargs="*", metavar="key=value", help="overrides, for example max_steps=10")
         command.add_argument("--force", action="store_true", help="start over even if a finished run is there")
         command.set_defaults(command=function)
-    engines = ("llamafactory", "transformers")
-    predict.add_argument("--engine", choices=engines, default=engines[0], help="who answers (llamafactory)")
-    schema = "JSON of the tasks' schemas and nothing else; a system of its own, <system>+schema"
-    predict.add_argument("--schema", action="store_true", help=schema)
-
+    _add_engines(predict)
     _add_extract(commands, raw)
     return parser
+
+
+def _add_engines(predict: argparse.ArgumentParser) -> None:
+    engines = ("llamafactory", "transformers", "endpoint")
+    about = "llamafactory (its own predict, the default), transformers (in this process: faster, keeps answers as they come), endpoint"
+    predict.add_argument("--engine", choices=engines, default=engines[0], help=about)
+    schema = "JSON of the tasks' schemas and nothing else; a system of its own, <system>+schema"
+    predict.add_argument("--schema", action="store_true", help=schema)
+    group = predict.add_argument_group("--engine endpoint", "any OpenAI-compatible server; see docs/engines.md")
+    group.add_argument("--served-as", default="", metavar="NAME", help="the model's name there (model_name_or_path)")
+    send = "the prompt as token ids or text (raw completion), or the question only, for the server's own template"
+    group.add_argument("--send", choices=("tokens", "text", "chat"), default="tokens", help=f"{send} (tokens)")
+    _add_endpoint(group.add_argument)
+    for name in ("in", "out"):
+        group.add_argument(f"--price-{name}", type=float, metavar="X", help=f"price of a million tokens {name}")
+
+
+def _add_endpoint(add: Callable[..., object]) -> None:
+    """The options of whatever asks an OpenAI-compatible endpoint."""
+    url = os.environ.get("OPENAI_BASE_URL") or "https://api.openai.com/v1"
+    add("--base-url", default=url, metavar="URL", help="the endpoint (default: $OPENAI_BASE_URL, else OpenAI)")
+    add("--key-env", default="OPENAI_API_KEY", metavar="VAR", help="environment variable with the key (OPENAI_API_KEY)")
+    add("--request", default="{}", metavar="JSON", help="more parameters of the body; null takes one away")
+    add("--concurrency", type=int, default=8, metavar="N", help="requests at once (8)")
+    add("--retries", type=int, default=6, metavar="N", help="after 429, 5xx, time-out, dropped connection (6)")
+    add("--backoff", type=float, default=1.0, metavar="S", help="first wait; doubles, or Retry-After (1)")
+    add("--timeout", type=float, default=180.0, metavar="S", help="seconds for one answer (180)")
+    add("--budget-tokens", type=int, metavar="N", help="never take more tokens than this, all starts of a run together")
+    add("--budget-cost", type=float, metavar="X", help="never spend more than this, all starts of a run together")
 
 
 def _add_extract(commands: argparse._SubParsersAction, raw: type[argparse.HelpFormatter]) -> None:
@@ -171,10 +199,8 @@ def _add_teach(commands: argparse._SubParsersAction, raw: type[argparse.HelpForm
         formatter_class=raw,
     )
     add = teach.add_argument
-    url = os.environ.get("OPENAI_BASE_URL") or "https://api.openai.com/v1"
     add("--model", action="append", required=True, metavar="NAME", help="a teacher; several vote, the first writes")
-    add("--base-url", default=url, metavar="URL", help="the endpoint (default: $OPENAI_BASE_URL, else OpenAI)")
-    add("--key-env", default="OPENAI_API_KEY", metavar="VAR", help="environment variable with the key (OPENAI_API_KEY)")
+    _add_endpoint(add)
     add("--topics", type=Path, metavar="FILE", help="one topic a line (default: the training topics of data/knowledge)")
     add("--articles", type=int, default=1, metavar="N", help="articles a topic (1)")
     add("--out", type=Path, default=Path("data/teach"), metavar="DIR", help="journal and results (data/teach)")
@@ -183,13 +209,6 @@ def _add_teach(commands: argparse._SubParsersAction, raw: type[argparse.HelpForm
     add("--length", type=int, default=800, metavar="N", help="characters of an article, about (800)")
     add("--temperature", type=float, default=0.7, metavar="T", help="for writing (0.7); annotation has 0")
     add("--max-tokens", type=int, default=3000, metavar="N", help="longest answer (3000)")
-    add("--request", default="{}", metavar="JSON", help="more parameters of the body; null takes one away")
-    add("--concurrency", type=int, default=8, metavar="N", help="requests at once (8)")
-    add("--retries", type=int, default=6, metavar="N", help="after 429, 5xx, time-out, dropped connection (6)")
-    add("--backoff", type=float, default=1.0, metavar="S", help="first wait; doubles, or Retry-After (1)")
-    add("--timeout", type=float, default=180.0, metavar="S", help="seconds for one answer (180)")
-    add("--budget-tokens", type=int, metavar="N", help="never take more tokens than this, all runs of OUT together")
-    add("--budget-cost", type=float, metavar="X", help="never spend more than this, all runs of OUT together")
     for name in ("in", "out"):
         about = f"price of a million tokens {name}: one, or one for each --model"
         add(f"--price-{name}", type=float, action="append", default=[], metavar="X", help=about)
@@ -263,6 +282,53 @@ def _add_formats(commands: argparse._SubParsersAction, raw: type[argparse.HelpFo
     formats.set_defaults(command=_formats)
 
 
+def _add_corpora(commands: argparse._SubParsersAction, raw: type[argparse.HelpFormatter]) -> None:
+    corpora = commands.add_parser(
+        "corpora",
+        help="the eight biomedical corpora of the MF-NER paper: where to get them, and what you have against its Table 1",
+        description="Lists licence, source, Hub copy and expected files of each; of those below --root, counts beside Table 1.\n"
+        "Exit status: 1 when a corpus that is there cannot be read.\n\n"
+        "  etlch corpora\n"
+        "  etlch corpora --root ../shared/data bc5cdr genia",
+        formatter_class=raw,
+    )
+    add = corpora.add_argument
+    add("names", nargs="*", metavar="NAME", help="these corpora only")
+    add("--root", type=Path, metavar="DIR", help="the folder of the corpora (runs/mfner/corpora)")
+    corpora.set_defaults(command=_corpora_listed)
+
+
+def _add_mfner(commands: argparse._SubParsersAction, raw: type[argparse.HelpFormatter]) -> None:
+    mfner = commands.add_parser(
+        "mfner",
+        help="the MF-NER experiment, step by step (make mfner runs all of it)",
+        description="build writes the datasets of every draw; runs lists the trainings; train trains one and answers the validation\n"
+        "set with its checkpoints; test answers the test sets with the best.\n\n"
+        "  etlch mfner build nano\n"
+        "  etlch mfner build qwen2.5-0.5b --root /data/corpora --corpora bc5cdr,ncbi\n"
+        "  etlch mfner train nano draw1/7best\n"
+        "  python -m eval.mfner best nano draw1/7best\n"
+        "  etlch mfner test nano draw1/7best\n\n"
+        "More in docs/mfner.md.",
+        formatter_class=raw,
+    )
+    add = mfner.add_argument
+    add("step", choices=("build", "runs", "train", "test"))
+    add("grid", help="qwen2.5-0.5b, llama3.2-1b or nano")
+    add("run", nargs="?", default="", metavar="RUN", help="one of `etlch mfner runs GRID`, for train and test")
+    add("overrides", nargs="*", metavar="key=value", help="overrides of the training config")
+    add("--root", type=Path, metavar="DIR", help="the folder of the corpora (runs/mfner/corpora)")
+    add(
+        "--corpora",
+        default="",
+        metavar="A,B,...",
+        help="these only; knowledge: the knowledge base (all that are there)",
+    )
+    add("--force", action="store_true", help="train: delete what is there of this run and start over")
+    add("--keep", action="store_true", help="keep the checkpoints that are not the best")
+    mfner.set_defaults(command=_mfner)
+
+
 def _add_serve(commands: argparse._SubParsersAction, raw: type[argparse.HelpFormatter]) -> None:
     serve = commands.add_parser(
         "serve",
@@ -286,6 +352,7 @@ def _add_serve(commands: argparse._SubParsersAction, raw: type[argparse.HelpForm
         metavar="VAR",
         help="variable with the API key; none: open (ETLCH_API_KEY)",
     )
+    add("--config", metavar="FILE", help="a predict config, for its template, precision and decoding")
     add("--schema", action="store_true", help="constrain answers in JSON to the card's shape")
     add("--lang", default="", metavar="CODE", help="the texts' language, which is then not compared with the task's")
     add("--max-chars", type=int, default=20_000, metavar="N", help="longest text (20000)")
@@ -437,6 +504,45 @@ def _corpus(path: Path, named: bool) -> Reading | None:
         return None
 
 
+def _corpora_listed(options: argparse.Namespace) -> int:
+    from etlch.sources import corpora
+
+    root = options.root or corpora.ROOT
+    if options.root and not root.is_dir():
+        raise EtlchError(f"--root: {root} is no folder (expected one with folders such as bc5cdr and genia)")
+    failed = False
+    for corpus in corpora.find(options.names):
+        print("\n".join(corpora.describe(corpus, root)), flush=True)
+        if corpora.is_there(corpus, root):
+            try:
+                print("\n".join(corpora.compare(corpora.load(corpus, root))))
+            except EtlchError as error:
+                print(f"  error     {error}")
+                failed = True
+        print()
+    print(corpora.HOW)
+    return 1 if failed else 0
+
+
+def _mfner(options: argparse.Namespace) -> int:
+    from etlch.mfner import grid as grids
+    from etlch.sources.corpora import ROOT
+
+    grid = grids.find(options.grid)
+    names = [name.strip() for name in options.corpora.split(",") if name.strip()]
+    if options.step == "build":
+        for line in grids.write_data(grid, names, options.root or ROOT):
+            print(line, flush=True)
+    elif options.step == "runs":
+        print("\n".join(grid.runs()))
+    elif options.step == "train":
+        grids.train(grids.run(grid, options.run), options.overrides, options.force)
+    else:
+        for folder in grids.test(grids.run(grid, options.run), options.overrides, options.keep):
+            print(folder)
+    return 0
+
+
 def _serve(options: argparse.Namespace) -> int:
     from etlch.serve.start import run
 
@@ -495,7 +601,7 @@ def _predict(options: argparse.Namespace) -> int:
     job = predict.read_job(options.config, options.overrides)
     if options.schema:
         job = predict.with_schema(job)
-    for folder in engines.answer(job, options.engine, options.force):
+    for folder in engines.answer(job, options):
         print(folder)
     return 0
 

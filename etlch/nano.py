@@ -6,6 +6,7 @@
     llamafactory-cli train llamafactory_configs/nano_base_list.yaml   list and quote in short generated passages
     llamafactory-cli train llamafactory_configs/nano_base_read.yaml   the same in long ones
     llamafactory-cli train llamafactory_configs/nano_base_sign.yaml   the same, and repeat every sign of the vocabulary
+    llamafactory-cli train llamafactory_configs/nano_base_style.yaml  lists and pairs in layouts that the question shows
     python -m etlch.nano publish   models/nano       half precision copy of the result, checked
 
 The passages are drawn from a grammar with invented names, so the model learns to find and copy, knows no fact, and has
@@ -25,7 +26,7 @@ from etlch.records import dump_json, write_text
 
 SEED = 1234
 COPY_ROWS = 10_800
-SHORT_ROWS, LONG_ROWS, LAST_ROWS = 52_000, 26_000, 14_000
+SHORT_ROWS, LONG_ROWS, SIGN_ROWS, STYLE_ROWS = 52_000, 26_000, 14_000, 16_000
 HIDDEN, LAYERS, HEADS, FEED_FORWARD = 128, 4, 4, 384
 COPYING_HEADS = 3  # of the four, in the first two layers
 ROPE_THETA = 500_000.0
@@ -405,13 +406,60 @@ def _ask_about(rng, made):
     return f"引用提到{name}的句子。", "".join(text for text, _ in made if name in text)
 
 
-QUESTIONS = ((_ask_list, 8), (_ask_kinds, 7), (_ask_all, 4), (_ask_lines, 3), (_ask_about, 2))
+# layouts of the last stage, none of them a task's: marks around a name, between names, a heading, between headed lists
+QUOTES = (
+    ("", ""),
+    ("「", "」"),
+    ("『", "』"),
+    ("“", "”"),
+    ("<", ">"),
+    ("*", "*"),
+    ("【", "】"),
+    ('"', '"'),
+    ("(", ")"),
+)
+BETWEEN = ("、", "，", "；", ", ", "; ", " / ", " | ", "\n", " ", "+", " 和 ")
+HEADINGS = ("{}有", "{}：", "{} = ", "（{}）", "{} -> ", "[{}] ", "“{}” ", "{}: ")
+AFTER = ("。", "\n", "；", " || ", "},{", ") (", "], ")
+PAIRED = ("→", " + ", "與", "～", " : ", "／", "--")
 
 
-def reading_row(rng: Draw, sizes: tuple[int, ...]) -> dict[str, str]:
+def _ask_laid_out(rng, made):
+    """Names by kind in a layout that the question shows on an example; some kinds, or all in the order of the text."""
+    pairs = [pair for _, names in made for pair in names]
+    kinds = list(dict.fromkeys(kind for kind, _ in pairs))
+    if whole := rng.random() < 0.5:
+        question = "依類別列出所有名稱。"
+    else:
+        kinds = rng.sample(kinds, min(len(kinds), rng.randint(1, 4)))
+        question = f"列出文中的{'、'.join(kinds)}。"
+    (left, right), between, heading, after = (rng.choice(o) for o in (QUOTES, BETWEEN, HEADINGS, AFTER))
+
+    def lay_out(lists: dict[str, list[str]]) -> str:
+        return after.join(
+            heading.format(kind) + between.join(f"{left}{n}{right}" for n in names) for kind, names in lists.items()
+        )
+
+    found = {kind: list(dict.fromkeys(name for k, name in pairs if k == kind)) for kind in kinds}
+    example = lay_out({"子": ["甲", "乙"], "丑": ["丙"]} if whole or len(kinds) > 1 else {"子": ["甲", "乙"]})
+    return f"{question}寫成：{example}", lay_out(found)
+
+
+def _ask_pairs(rng, made):
+    """The first name of each sentence with each of its others, one pair a line."""
+    mark = rng.choice(PAIRED)
+    lines = [first + mark + name for _, names in made for (_, first), (_, name) in ((names[0], n) for n in names[1:])]
+    return f"逐句配對，寫成：甲{mark}乙", "\n".join(dict.fromkeys(lines)) or "沒有"
+
+
+PLAIN = ((_ask_list, 8), (_ask_kinds, 7), (_ask_all, 4), (_ask_lines, 3), (_ask_about, 2))
+LAID_OUT = ((_ask_laid_out, 8), (_ask_pairs, 4), (_ask_list, 2), (_ask_all, 1), (_ask_about, 1))
+
+
+def reading_row(rng: Draw, sizes: tuple[int, ...], questions=PLAIN) -> dict[str, str]:
     """A question about a generated passage of one of the sizes in sentences, the question before or after the text."""
     made = passage(rng, rng.choice(sizes))
-    ask = rng.choices([q for q, _ in QUESTIONS], [w for _, w in QUESTIONS])[0]
+    ask = rng.choices([q for q, _ in questions], [w for _, w in questions])[0]
     question, answer = ask(rng, made)
     text = "".join(sentence for sentence, _ in made)
     return _row(f"{question}\n{text}" if rng.random() < 0.75 else f"{text}\n{question}", answer)
@@ -441,9 +489,9 @@ def _draws(stage: str, count: int) -> Iterator[Draw]:
         yield rng
 
 
-def _mixed(rng: Draw, sizes: tuple[int, ...], copied: float, every_sign: bool) -> dict[str, str]:
+def _mixed(rng: Draw, sizes: tuple[int, ...], copied: float, every_sign: bool, questions=PLAIN) -> dict[str, str]:
     """A reading row; in the given share of the rows a string to repeat, so that rare characters stay copyable."""
-    return copy_row(rng, every_sign) if rng.random() < copied else reading_row(rng, sizes)
+    return copy_row(rng, every_sign) if rng.random() < copied else reading_row(rng, sizes, questions)
 
 
 def data(folder: Path) -> None:
@@ -453,7 +501,8 @@ def data(folder: Path) -> None:
         "nano_copy": [copy_row(rng, False) for rng in _draws("copy", COPY_ROWS)],
         "nano_list": [_mixed(rng, short, 0.1, False) for rng in _draws("list", SHORT_ROWS)],
         "nano_read": [_mixed(rng, long, 0.1, False) for rng in _draws("read", LONG_ROWS)],
-        "nano_sign": [_mixed(rng, long, 0.4, True) for rng in _draws("sign", LAST_ROWS)],
+        "nano_sign": [_mixed(rng, long, 0.4, True) for rng in _draws("sign", SIGN_ROWS)],
+        "nano_style": [_mixed(rng, long, 0.2, True, LAID_OUT) for rng in _draws("style", STYLE_ROWS)],
     }
     for name, rows in sets.items():
         write_text(folder / f"{name}.json", "[\n" + ",\n".join(dump_json(row) for row in rows) + "\n]\n")
@@ -471,7 +520,7 @@ def publish(source: Path, target: Path) -> None:
 
     if not (source / "model.safetensors").is_file():
         raise EtlchError(
-            f"{source}: no model.safetensors (expected the output of nano_base_sign.yaml; run `make nano`)"
+            f"{source}: no model.safetensors (expected the output of nano_base_style.yaml; run `make nano`)"
         )
     model = AutoModelForCausalLM.from_pretrained(source, dtype=torch.bfloat16)
     model.generation_config.do_sample = False
@@ -493,7 +542,7 @@ def main(arguments: list[str]) -> int:
     elif step == "data":
         data(root / "data")
     elif step == "publish":
-        publish(root / "sign", Path("models/nano"))
+        publish(root / "style", Path("models/nano"))
     else:
         print(__doc__, file=sys.stderr)
         return 2

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+import urllib.parse
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -187,3 +188,12 @@ def _said(error: openai.APIStatusError) -> str:
 
 def _line(value: object) -> str:
     return " ".join(str(value).split())[:200]
+
+
+def is_address(url: str) -> bool:
+    """Is this the address of an endpoint?"""
+    try:
+        address = urllib.parse.urlsplit(url)
+        return address.scheme in ("http", "https") and bool(address.hostname) and address.port != 0
+    except ValueError:
+        return False

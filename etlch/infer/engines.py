@@ -1,43 +1,59 @@
-"""The engines by name."""
+"""The engines by name, each with how it is started."""
 
 from __future__ import annotations
 
+from argparse import Namespace
+from collections.abc import Callable
+from functools import partial
+from itertools import chain, islice
 from pathlib import Path
 
-from etlch.configs import Config
+from etlch import configs
 from etlch.errors import EtlchError
 from etlch.infer import predict
+from etlch.infer.predict import Job
 
 
-def answer(job: predict.Job, engine: str, force: bool = False) -> list[Path]:
-    """Answer a job by the engine of that name; returns one run folder a task. Raises EtlchError."""
-    if job.schema and engine == "llamafactory":
-        raise EtlchError("--schema: LlamaFactory's predict knows no schema (expected --engine transformers)")
-    if engine == "llamafactory":
-        return predict.with_llamafactory(job, force)
-    return predict.with_engine(job, engine, _shaped(job, _START[engine]) if job.schema else _START[engine], force)
+def answer(job: Job, options: Namespace) -> list[Path]:
+    """Answer a job by `options.engine`; returns one run folder a task. Raises EtlchError."""
+    if options.engine == "llamafactory":
+        if job.schema:
+            raise EtlchError("--schema: LlamaFactory's predict knows no schema (expected --engine transformers)")
+        return predict.with_llamafactory(job, options.force)
+    start = _local if options.engine == "transformers" else partial(_remote, options)
+    return predict.with_engine(job, options.engine, partial(_shaped, start, job), options.force)
 
 
-def _shaped(job: predict.Job, start):
-    """Start an engine, and give its prompts the shapes that their answers must have."""
+def _shaped(start: Callable[[Job], tuple], job: Job) -> tuple:
+    """Start an engine; under --schema its prompts have the shapes that their answers must have."""
+    engine, prompts = start(job)
+    if not job.schema:
+        return engine, prompts
     from etlch.infer import shapes
 
-    def start_shaped(config: Config):
-        engine, prompts = start(config)
-        return engine, shapes.attach(job, prompts)
-
-    return start_shaped
+    return engine, shapes.attach(job, prompts)
 
 
-def _local(config: Config):
+def _local(job: Job) -> tuple:
     from etlch import launch
     from etlch.infer.loading import Loaded
     from etlch.infer.local import LocalEngine
 
-    launch.require_hardware(Path(str(config["output_dir"])), config)
-    loaded = Loaded(config)
-    engine = LocalEngine(loaded)
-    return engine, loaded.prompts()
+    launch.require_hardware(job.path, job.config)
+    loaded = Loaded(job.config)
+    return LocalEngine(loaded), loaded.prompts()
 
 
-_START = {"transformers": _local}
+def _remote(options: Namespace, job: Job) -> tuple:
+    from etlch.infer.loading import Loaded
+    from etlch.infer.remote import RemoteEngine, remote_of
+
+    remote = remote_of(options, job.config)
+    return RemoteEngine(remote, _questions(job)), Loaded(job.config).prompts()
+
+
+def _questions(job: Job) -> list[str]:
+    """What the user says in each prompt: LlamaFactory puts instruction and input together by a line break."""
+    most = job.config.get("max_samples")
+    rows = chain.from_iterable(islice(configs.rows_of(job.files[name]), most) for name in job.names)
+    return ["\n".join(part for part in (row.get("instruction"), row.get("input")) if part) for row in rows]

@@ -2,7 +2,7 @@
 
     llamafactory   LlamaFactory's own predict: writes at the end, starts over when killed
     transformers   the model in this process: answers are kept as they come, batches stay full (etlch/infer/decode.py)
-    endpoint       an OpenAI-compatible server that has the model loaded (etlch/infer/endpoint.py)
+    endpoint       an OpenAI-compatible server that has the model loaded (etlch/infer/remote.py)
 
 All of them are given the same prompts (etlch/infer/loading.py) and decode greedily. Answers to several test sets stand in one
 file without a mark between them; they are cut apart by the number of rows of each set, and `eval` checks every prompt when
@@ -98,12 +98,10 @@ def with_llamafactory(job: Job, force: bool = False) -> list[Path]:
     return list(_split(job, stamp | {"engine": "llamafactory"}))
 
 
-def with_engine(
-    job: Job, engine: str, start: Callable[[Config], tuple[Engine, list]], force: bool = False
-) -> list[Path]:
+def with_engine(job: Job, engine: str, start: Callable[[], tuple[Engine, list]], force: bool = False) -> list[Path]:
     """Answer by an engine; returns one run folder a task.
 
-    start: makes the engine and the prompts of a config, called only when there is something left to answer. An interrupted
+    start: makes the engine and the prompts, called only when there is something left to answer. An interrupted
     run goes on from its last answer. Raises EtlchError.
     """
     marked = job.config | {"engine": engine} | ({"schema": True} if job.schema else {})
@@ -123,7 +121,7 @@ def with_engine(
     return list(_split(job, launch.read_stamp(output, launch.DONE)))
 
 
-def _answer(job: Job, stamp: dict, start: Callable[[Config], tuple[Engine, list]]) -> dict:
+def _answer(job: Job, stamp: dict, start: Callable[[], tuple[Engine, list]]) -> dict:
     """Answer what the journal lacks and write LlamaFactory's file, in the gold's order. Returns what it took."""
     from tqdm import tqdm
 
@@ -131,7 +129,7 @@ def _answer(job: Job, stamp: dict, start: Callable[[Config], tuple[Engine, list]
     about["adapter"] = _adapter_sha256(job.config)
     with Journal(job.output / JOURNAL, about) as journal:
         began = time.monotonic() - journal.seconds
-        engine, prompts = start(job.config)
+        engine, prompts = start()
         todo = [(row, prompt) for row, prompt in enumerate(prompts) if row not in journal.made]
         if len(todo) < len(prompts):
             print(f"{job.output}: interrupted before; {len(journal.made)} of {len(prompts)} answers are there")

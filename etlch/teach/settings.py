@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import urllib.parse
 from argparse import Namespace
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
@@ -11,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from etlch.endpoint.budget import Prices
-from etlch.endpoint.client import completion_limit
+from etlch.endpoint.client import completion_limit, is_address
 from etlch.errors import ManyErrors
 
 
@@ -51,7 +50,7 @@ class Settings:
         return settings
 
     def _problems(self) -> Iterable[str]:
-        if not _is_address(self.base_url):
+        if not is_address(self.base_url):
             yield f"--base-url: found {self.base_url!r} (expected an address such as http://127.0.0.1:8123/v1)"
         for model in sorted({m for m in self.model if self.model.count(m) > 1}):
             yield f"--model: {model!r} is named twice (expected different teachers)"
@@ -95,11 +94,3 @@ class Settings:
         count = len(self.model)
         price_in, price_out = (p * count if len(p) == 1 else p for p in (self.price_in, self.price_out))
         return Prices({m: (i, o) for m, i, o in zip(self.model, price_in, price_out, strict=False)})
-
-
-def _is_address(url: str) -> bool:
-    try:
-        address = urllib.parse.urlsplit(url)
-        return address.scheme in ("http", "https") and bool(address.hostname) and address.port != 0
-    except ValueError:
-        return False

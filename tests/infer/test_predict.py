@@ -32,7 +32,7 @@ class Slow:
 
 prompts = [Prompt((1, 2), f"question {n} " + "x" * (n * 7 % 11), "gold") for n in range(40)]
 job = predict.read_job(sys.argv[1], [])
-print(predict.with_engine(job, "slow", lambda config: (Slow(), prompts)))
+print(predict.with_engine(job, "slow", lambda: (Slow(), prompts)))
 """
 
 
@@ -128,7 +128,7 @@ def test_a_full_disk_keeps_what_was_there(tmp_path, monkeypatch):
             raise OSError(28, "No space left on device")
 
         monkeypatch.setattr(journal, "_write", full)
-        with pytest.raises(EtlchError, match="cannot be saved .No space left"):
+        with pytest.raises(EtlchError, match=r"cannot be saved .No space left"):
             journal.append(Made(1, "二", 1, True))
     assert path.read_bytes() == before
 
@@ -140,7 +140,7 @@ def test_a_finished_run_is_left_alone_and_another_engine_refused(project):
 
     started = []
 
-    def start(config):
+    def start():
         started.append(1)
         return Engine(), [Prompt((1,), str(n)) for n in range(ROWS)]
 

@@ -30,8 +30,9 @@ class Call:
     at: float
 
     @property
-    def prompt(self) -> str:
-        return self.body["messages"][0]["content"]
+    def prompt(self) -> str | list[int]:
+        """The first question, or what is to be completed as it stands."""
+        return self.body["prompt"] if "prompt" in self.body else self.body["messages"][0]["content"]
 
     @property
     def attempt(self) -> int:
@@ -44,7 +45,7 @@ class Call:
 
 @dataclass(frozen=True)
 class Say:
-    """A chat completion."""
+    """An answer: a chat completion, or a completion where a prompt was sent."""
 
     text: str
     finish: str = "stop"
@@ -159,7 +160,8 @@ class Server:
             self.ids[name] = call.key
         message = {"role": "assistant", "content": say.text}
         row = {"id": name, "object": "chat.completion", "created": 0, "model": call.body["model"]}
-        row["choices"] = [{"index": 0, "message": message, "finish_reason": say.finish}]
+        said = {"text": say.text} if "prompt" in call.body else {"message": message}
+        row["choices"] = [{"index": 0, **said, "finish_reason": say.finish}]
         if say.usage:
             counts = len(call.prompt), len(say.text)
             row["usage"] = {"prompt_tokens": counts[0], "completion_tokens": counts[1], "total_tokens": sum(counts)}

@@ -1,0 +1,101 @@
+"""`etlch extract`: documents in, a file of values out; 0 fine, 1 some documents failed, 2 an error."""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import os
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from etlch.errors import EtlchError
+from etlch.extract import documents, writers
+from etlch.extract.documents import Document
+from etlch.extract.extractor import Extractor
+from etlch.extract.values import Extraction
+
+
+@dataclass(slots=True)
+class Tally:
+    """What came out, for the line at the end."""
+
+    fine: int = 0
+    failed: int = 0
+    values: int = 0
+    absent: int = 0
+    tokens: int = 0
+
+    def add(self, found: Extraction) -> None:
+        self.fine += found.status in ("ok", "repaired")
+        self.failed += found.status not in ("ok", "repaired")
+        self.values += len(found.values)
+        self.absent += sum(value.span is None for value in found.values)
+        self.tokens += found.tokens
+
+    def line(self, seconds: float) -> str:
+        total = self.fine + self.failed
+        return (
+            f"{total:,} document{'s' * (total != 1)}, {self.failed:,} failed; {self.values:,} values, {self.absent:,} of "
+            f"them not found in the text; {seconds:.1f} s, {self.tokens / max(seconds, 1e-9):,.0f} answer tokens/s"
+        )
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run the command. Raises EtlchError for anything that is wrong as a whole; nothing is then written to --out."""
+    asked = _documents(options)
+    extractor = Extractor(
+        options.task,
+        options.model,
+        options.adapter,
+        system=options.system,
+        config=options.config,
+        keys=[key for key in options.keys.split(",") if key] if options.keys else (),
+        schema=options.schema,
+        lang=options.lang,
+        chunk_tokens=options.chunk_tokens,
+        overlap_tokens=options.overlap_tokens,
+    )
+    writer = writers.writer(options.format, options.out, extractor.card.format.part == "triples")
+    first = next(asked, None)
+    if first is None:
+        raise EtlchError("no document (expected files, folders, - for standard input, or --text TEXT)")
+    try:
+        return _write(options, extractor, itertools.chain([first], asked), writer)
+    except BrokenPipeError:  # whoever read standard output has enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+
+
+def _documents(options: argparse.Namespace) -> Iterator[Document]:
+    texts = (Document(f"text-{number}", text) for number, text in enumerate(options.text, start=1))
+    return itertools.chain(texts, documents.read(options.sources, options.text_column, options.encoding))
+
+
+def _write(options: argparse.Namespace, extractor: Extractor, asked: Iterable[Document], writer: writers.Writer) -> int:
+    tally, began = Tally(), time.monotonic()
+    with writers.opened(options.out) as handle:
+        handle.write(writer.head())
+        for found in _shown(extractor.extract_many(asked)):
+            if options.strict:
+                found = found.found_only()
+            tally.add(found)
+            if found.status in ("failed", "invalid"):
+                why = found.problems[0] if found.problems else "the answer could not be read"
+                print(f"failed: {found.id}: {why}", file=sys.stderr)
+            if found.status != "failed":
+                handle.write(writer.row(found))
+                handle.flush()
+        if not tally.fine:
+            raise EtlchError("no document could be extracted from")
+        handle.write(writer.foot())
+    print(tally.line(time.monotonic() - began), file=sys.stderr)
+    return 1 if tally.failed else 0
+
+
+def _shown(found: Iterator[Extraction]) -> Iterator[Extraction]:
+    """The same, with their number on the terminal."""
+    from tqdm import tqdm
+
+    return iter(tqdm(found, unit=" documents", disable=None, dynamic_ncols=True))

@@ -1,0 +1,257 @@
+"""The Python API: `Extractor(task="ner").extract(text)`."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+
+from etlch.errors import EtlchError
+from etlch.extract import chunks, language, models, values
+from etlch.extract.documents import Document
+from etlch.extract.values import Extraction
+from etlch.formats import Parsed
+from etlch.infer.journal import Made
+from etlch.infer.loading import Loaded
+from etlch.infer.predict import Engine
+from etlch.records import Record
+from etlch.tasks import Card, load_card
+
+WINDOW = 128  # pieces that are answered together: what is in memory at once, besides the document being cut
+_LEAST_ROOM = 50  # tokens of text beside which an instruction and an answer must have room
+
+
+class Extractor:
+    """Extracts from texts by a task card and a model. Not safe to call from two threads at once.
+
+    task: the name of a card in tasks/, or a card's path. model, adapter, system, config: see `models.config_of`. keys: what
+    is wanted, for tasks that ask for fields. schema: constrain answers in JSON to the card's shape. lang: the documents'
+    language, which is then not compared with the task's. chunk_tokens, overlap_tokens: how long documents are cut. engine:
+    who answers, if not the model in this process.
+
+    Raises EtlchError for an unknown task, a model or adapter that is not there or does not fit, missing keys.
+    """
+
+    def __init__(
+        self,
+        task: str | Path = "ner",
+        model: str | None = None,
+        adapter: str | Path | None = None,
+        *,
+        system: str | Path | None = None,
+        config: str | Path | None = None,
+        keys: Sequence[str] = (),
+        schema: bool = False,
+        lang: str = "",
+        chunk_tokens: int = 1000,
+        overlap_tokens: int = 100,
+        engine: Engine | None = None,
+    ) -> None:
+        if chunk_tokens < 1 or not 0 <= overlap_tokens < chunk_tokens:
+            raise EtlchError(
+                f"chunks of {chunk_tokens} tokens, {overlap_tokens} of them overlap (expected less overlap)"
+            )
+        self.card = find_card(task)
+        self.keys, self.schema, self.lang = _checked_keys(self.card, keys), schema, lang
+        self.chunk_tokens, self.overlap_tokens = chunk_tokens, overlap_tokens
+        self.loaded = Loaded(models.config_of(model, adapter, system, config))
+        if engine is not None:
+            self.engine = engine
+
+    def extract(self, text: str) -> Extraction:
+        """Extract from one text. Raises EtlchError when it is empty or in another language."""
+        found = next(self.extract_many([text]))
+        if found.status == "failed":
+            raise EtlchError(found.problems[0])
+        return found
+
+    def extract_many(self, texts: Iterable[str | Document]) -> Iterator[Extraction]:
+        """Extract from many texts, in their order; a text that cannot be asked about comes as `failed`. Memory does not
+        grow with their number."""
+        opened: deque[_Open] = deque()
+        window: list[tuple[_Open, int]] = []
+        for number, text in enumerate(texts, start=1):
+            document = Document(f"text-{number}", text) if isinstance(text, str) else text
+            opened.append(self._open(document))
+            for piece in range(len(opened[-1].pieces)):
+                window.append((opened[-1], piece))
+                if len(window) == WINDOW:
+                    self._answer(window)
+                    window.clear()
+            while opened and opened[0].answered:
+                yield self._closed(opened.popleft())
+        self._answer(window)
+        yield from map(self._closed, opened)
+
+    @cached_property
+    def engine(self) -> Engine:
+        """The model in this process; loading it is put off until something is asked."""
+        from etlch.infer.local import LocalEngine
+
+        with _stdout_to_stderr():
+            self.loaded.model  # noqa: B018 - loads
+        return LocalEngine(self.loaded)
+
+    @cached_property
+    def _room(self) -> int:
+        """Tokens of text that a prompt may have, so that the prompt and the longest answer fit in the model's context."""
+        from transformers import AutoConfig
+
+        with _stdout_to_stderr():
+            asked = len(self._prompt("").ids)
+        config = AutoConfig.from_pretrained(self.loaded.config["model_name_or_path"]).get_text_config()
+        context = getattr(config, "max_position_embeddings", None) or sys.maxsize
+        room = context - asked - int(self.loaded.config["max_new_tokens"])
+        if room < _LEAST_ROOM:
+            raise EtlchError(
+                f"max_new_tokens: {self.loaded.config['max_new_tokens']} leaves {room} tokens for the text beside an "
+                f"instruction of {asked} (expected at least {_LEAST_ROOM} of the model's {context})"
+            )
+        return min(self.chunk_tokens, room)
+
+    def _open(self, document: Document) -> _Open:
+        problem = document.problem
+        if not problem and not document.text.strip():
+            problem = "an empty document"
+        if not problem and not self.lang:
+            problem = language.mismatch(document.text, self.card.language)
+        if problem:
+            return _Open(replace(document, problem=problem))
+        room = self._room
+        return _Open(document, chunks.cut(document.text, self._count, room, min(self.overlap_tokens, room // 2)))
+
+    def _count(self, texts: list[str]) -> list[int]:
+        return (
+            [len(ids) for ids in self.loaded.tokenizer(texts, add_special_tokens=False)["input_ids"]] if texts else []
+        )
+
+    def _answer(self, window: list[tuple[_Open, int]]) -> None:
+        """Ask about pieces, longest first as the engine likes, and keep what can be read of the answers."""
+        todo = [(number, self._prompt(opened.text(piece))) for number, (opened, piece) in enumerate(window)]
+        if not todo:
+            return
+        for made in self.engine.answers(todo):
+            opened, piece = window[made.row]
+            opened.keep(piece, self._read(made, opened.text(piece)), made, opened.pieces[piece][0])
+
+    def _read(self, made: Made, text: str) -> Parsed:
+        parsed = self.card.parse(made.answer, self._record(text))
+        if made.ended:
+            return parsed
+        status = "repaired" if parsed.status == "ok" else parsed.status
+        return replace(
+            parsed, status=status, problems=(*parsed.problems, f"the answer was cut after {made.tokens} tokens")
+        )
+
+    def _record(self, text: str) -> Record:
+        return Record(id="question", text=text, lang=self.lang or self.card.language, fields={k: [] for k in self.keys})
+
+    def _prompt(self, text: str):
+        from etlch.infer.shapes import shape_of
+
+        record = self._record(text)
+        prompt = self.loaded.prompt(self.card.prompt(record))
+        return replace(prompt, shape=shape_of(self.card, record)) if self.schema else prompt
+
+    def _closed(self, opened: _Open) -> Extraction:
+        document, part = opened.document, self.card.format.part
+        about = {"id": document.id, "task": self.card.name, "text": document.text, "part": part, "keys": self.keys}
+        about["lang"] = self.lang or self.card.language
+        if document.problem:
+            return Extraction(**about, status="failed", problems=(document.problem,))
+        parts = [opened.parts[piece] for piece in sorted(opened.parts)]
+        triples, ends = values.merged_triples(t for part in parts for t in part.triples)
+        found = values.merged_values((v for part in parts for v in part.values), once=part == "fields")
+        return Extraction(
+            **about,
+            status=_status([part.status for part in parts]),
+            problems=tuple(_problems(parts)),
+            values=ends if part == "triples" else found,
+            triples=triples,
+            tokens=sum(part.tokens for part in parts),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """What the answer to one piece of a document says."""
+
+    span: tuple[int, int]
+    status: str
+    problems: tuple[str, ...]
+    values: list[values.Value]
+    triples: list[values.Relation]
+    tokens: int
+
+
+@dataclass(slots=True)
+class _Open:
+    """A document whose pieces are being asked about."""
+
+    document: Document
+    pieces: list[tuple[int, int]] = field(default_factory=list)
+    parts: dict[int, _Part] = field(default_factory=dict)
+
+    @property
+    def answered(self) -> bool:
+        return len(self.parts) == len(self.pieces)
+
+    def text(self, piece: int) -> str:
+        start, end = self.pieces[piece]
+        return self.document.text[start:end]
+
+    def keep(self, piece: int, parsed: Parsed, made: Made, start: int) -> None:
+        found, triples = values.placed(parsed, self.text(piece), start)
+        self.parts[piece] = _Part(self.pieces[piece], parsed.status, parsed.problems, found, triples, made.tokens)
+
+
+def find_card(task: str | Path, folder: Path = Path("tasks")) -> Card:
+    """The card of this name in the folder, or at this path. Raises EtlchError when there is none."""
+    path = Path(task)
+    if path.suffix in (".yaml", ".yml"):
+        card = load_card(path)
+    elif (folder / f"{task}.yaml").is_file():
+        card = load_card(folder / f"{task}.yaml")
+    else:
+        known = ", ".join(sorted(path.stem for path in folder.glob("*.yaml"))) or "none"
+        raise EtlchError(f"task {str(task)!r}: no such card in {folder}/ (expected one of: {known}; or a card's path)")
+    if card.format.can.types == "one a turn":
+        raise EtlchError(f"task {card.name!r}: its format asks in several turns (expected one question a text)")
+    return card
+
+
+def _checked_keys(card: Card, keys: Sequence[str]) -> tuple[str, ...]:
+    keys = tuple(key.strip() for key in keys)
+    if card.format.part != "fields":
+        if keys:
+            raise EtlchError(f"keys: found {', '.join(keys)} (expected none: task {card.name!r} asks for no fields)")
+    elif not keys or "" in keys or len(set(keys)) < len(keys):
+        found = ", ".join(keys) or "none"
+        raise EtlchError(
+            f"keys: found {found} (expected the fields wanted, each once, for task {card.name!r}: --keys a,b)"
+        )
+    return keys
+
+
+def _status(found: list[str]) -> str:
+    """`invalid` when nothing could be read, `ok` when everything is to the letter."""
+    kinds = set(found)
+    return kinds.pop() if len(kinds) == 1 else "repaired"
+
+
+def _problems(parts: list[_Part]) -> Iterator[str]:
+    """The problems of all pieces, with their place when there are several."""
+    for part in parts:
+        for problem in part.problems:
+            yield f"{part.span[0]}-{part.span[1]}: {problem}" if len(parts) > 1 else problem
+
+
+@contextlib.contextmanager
+def _stdout_to_stderr() -> Iterator[None]:
+    """Standard output is for results; LlamaFactory logs there."""
+    with contextlib.redirect_stdout(sys.stderr):
+        yield
