@@ -2,21 +2,24 @@
 #
 #   MODEL=etlch | nano     which family of configs (default etlch: Llama-3.2-1B, one GPU; nano: the embedded model, a laptop)
 #   ARGS="key=value ..."   overrides for LlamaFactory, for example ARGS="num_train_epochs=5"
+#   ENGINE=llamafactory | transformers      who answers (nano: transformers; see docs/engines.md)
 #   FORCE=1                start over although a finished run is there
 
 PYTHON ?= python3
 MODEL ?= etlch
 DEMO := max_samples=30
 SCALES := 100 300 500 1000
+ENGINE ?= $(if $(filter nano,$(MODEL)),transformers,llamafactory)
 BIN := .venv/bin
 READY := .venv/.ready
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 RUN_FLAGS = $(ARGS) $(if $(FORCE),--force)
+PREDICT = $(BIN)/etlch predict --engine $(ENGINE)
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test data check nano all-scales predict-baselines score report compare serve published mfner bench lint clean
 
 help: ## this list
-	@sed -n '1,5p' Makefile | sed 's/^# \{0,1\}//'
+	@sed -n '1,6p' Makefile | sed 's/^# \{0,1\}//'
 	@grep -hE '^[a-z0-9%-]+:.*## ' Makefile | sed 's/:.*## /\t/' | expand -t 22
 
 setup: $(READY) ## make .venv with the locked versions (about 3 minutes, 6 GB)
@@ -34,8 +37,8 @@ demo: $(READY) ## the whole loop on two CPU cores, nothing downloaded
 	@$(BIN)/etlch check configs/nano_100.yaml configs/nano_300.yaml configs/nano_predict.yaml
 	@$(BIN)/etlch train configs/nano_100.yaml
 	@$(BIN)/etlch train configs/nano_300.yaml
-	@$(BIN)/etlch predict configs/nano_predict.yaml $(DEMO) output_dir=runs/demo/nano_untuned/predict
-	@for scale in 100 300; do $(BIN)/etlch predict configs/nano_predict.yaml $(DEMO) \
+	@$(BIN)/etlch predict --engine transformers configs/nano_predict.yaml $(DEMO) output_dir=runs/demo/nano_untuned/predict
+	@for scale in 100 300; do $(BIN)/etlch predict --engine transformers configs/nano_predict.yaml $(DEMO) \
 		adapter_name_or_path=runs/nano/nano_$$scale/adapter output_dir=runs/demo/nano_$$scale/predict || exit $$?; done
 	@$(BIN)/python -m eval report runs/demo --out report --floors
 
@@ -56,14 +59,14 @@ train-%: $(READY) ## fine-tune on 100, 300, 500 or 1000 samples a task (300_tune
 	@$(BIN)/etlch train configs/$(MODEL)_$*.yaml $(RUN_FLAGS)
 
 predict-untuned: $(READY)
-	@$(BIN)/etlch predict configs/$(if $(filter nano,$(MODEL)),nano_predict,predict_llama3.2-1b).yaml $(RUN_FLAGS)
+	@$(PREDICT) configs/$(if $(filter nano,$(MODEL)),nano_predict,predict_llama3.2-1b).yaml $(RUN_FLAGS)
 
 predict-baselines: $(READY) ## answers of the paper's baselines, untuned (GPU, models from the Hub)
 	@for name in llama3.2-1b qwen2.5-7b breeze-7b taide-8b; do \
-		$(BIN)/etlch predict configs/predict_$$name.yaml $(RUN_FLAGS) || exit $$?; done
+		$(PREDICT) configs/predict_$$name.yaml $(RUN_FLAGS) || exit $$?; done
 
 predict-%: $(READY) ## answer the test sets with the model of that scale (untuned: the base model)
-	@$(BIN)/etlch predict configs/$(if $(filter nano,$(MODEL)),nano_predict,predict).yaml \
+	@$(PREDICT) configs/$(if $(filter nano,$(MODEL)),nano_predict,predict).yaml \
 		adapter_name_or_path=runs/$(MODEL)/$(MODEL)_$*/adapter output_dir=runs/$(MODEL)/$(MODEL)_$*/predict $(RUN_FLAGS)
 
 all-scales: $(READY) ## train and answer at every scale, then report

@@ -35,7 +35,7 @@ class LocalEngine:
         if penalty != 1.0:
             from etlch.infer.penalty import RepetitionPenalty
 
-            self.processors.insert(0, RepetitionPenalty(penalty))
+            self.processors.append(RepetitionPenalty(penalty))
 
     @property
     def most_tokens(self) -> int:
