@@ -83,7 +83,7 @@ def _merge(config: Config, out: Path, temporary: Path) -> None:
     path = out.with_name(f"{out.name}.yaml")
     head = f"# llamafactory-cli export {path.as_posix()}\n"
     write_text(path, head + yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
-    launch._llamafactory(["export", str(path), f"export_dir={temporary}"], out.with_name(f"{out.name}.log"))
+    launch.llamafactory(["export", str(path), f"export_dir={temporary}"], out.with_name(f"{out.name}.log"))
     if not any(temporary.glob("*.safetensors")):
         raise EtlchError(f"{out}: LlamaFactory wrote no weights (log: {out.with_name(f'{out.name}.log')})")
 

@@ -87,7 +87,7 @@ def run(path: Path, config: Config, overrides: list[str], force: bool) -> Path:
     output.mkdir(parents=True, exist_ok=True)
     write_text(output / STARTED, json.dumps(stamp(path, config), indent=2) + "\n")
     began = time.monotonic()
-    _llamafactory(["train", str(path), *overrides, *extra], output.with_name(f"{output.name}.log"))
+    llamafactory(["train", str(path), *overrides, *extra], output.with_name(f"{output.name}.log"))
     done = stamp(path, config) | {"seconds": round(time.monotonic() - began, 1)}
     write_text(output / DONE, json.dumps(done, indent=2) + "\n")
     return output
@@ -178,7 +178,7 @@ def require_space(output: Path) -> None:
         raise EtlchError(f"{folder}: {free / 2**20:.0f} MiB free (expected at least {MIN_FREE / 2**20:.0f} MiB)")
 
 
-def _llamafactory(arguments: list[str], log: Path) -> None:
+def llamafactory(arguments: list[str], log: Path) -> None:
     """Run llamafactory-cli, showing and keeping what it prints. Raises EtlchError with advice when it fails."""
     folder = Path(sys.executable).parent
     program = shutil.which("llamafactory-cli", path=str(folder)) or shutil.which("llamafactory-cli")

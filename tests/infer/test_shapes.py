@@ -1,6 +1,7 @@
 """`etlch predict --schema`: a system of its own, each prompt with the shape of its card and record."""
 
 import json
+from argparse import Namespace
 
 import pytest
 
@@ -49,8 +50,8 @@ def test_the_answers_land_in_a_system_of_their_own(job, tmp_path, monkeypatch):
             for row, prompt in todo:
                 yield Made(row, str(prompt.shape), 1, True)
 
-    monkeypatch.setitem(engines._START, "transformers", lambda config: (Echo(), prompts_of(job)))
-    folders = engines.answer(job, "transformers")
+    monkeypatch.setattr(engines, "_local", lambda job: (Echo(), prompts_of(job)))
+    folders = engines.answer(job, Namespace(engine="transformers", force=False))
     assert folders == [tmp_path / "nano_300+schema" / task for task in ("json", "kge", "ner")]
     run = json.loads((folders[2] / "run.json").read_text())
     assert (run["system"], run["schema"], bool(run["versions"]["llguidance"])) == ("nano_300+schema", True, True)
@@ -61,4 +62,4 @@ def test_the_answers_land_in_a_system_of_their_own(job, tmp_path, monkeypatch):
 
 def test_llamafactory_knows_no_schema(job):
     with pytest.raises(EtlchError, match=r"--schema: LlamaFactory's predict knows no schema"):
-        engines.answer(job, "llamafactory")
+        engines.answer(job, Namespace(engine="llamafactory", force=False))
