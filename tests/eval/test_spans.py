@@ -143,6 +143,47 @@ def test_seqevals_numbers(golden: Callable[[str], Path]) -> None:
     assert list(micro(counts)) == pytest.approx(expected, abs=1e-12)
 
 
+@pytest.mark.parametrize("file", ["conlleval/output.txt", "seqeval/ground_truth.txt"])
+def test_nervaluates_partial_credit(golden: Callable[[str], Path], file: str) -> None:
+    """Type by type, as nervaluate's `partial` knows no types: its correct + 0.5 partial, actual and possible.
+
+    It lets two answers share one gold mention, which we do not; such a type may score higher there by their number.
+    """
+    nervaluate = pytest.importorskip("nervaluate", reason="nervaluate is not installed")
+    folder, name = file.split("/")
+    gold, answers = (chunks(side) for side in sentences(golden(folder) / name))
+    kinds = sorted({e.type for sample in [*gold, *answers] for e in sample})
+    assert len(kinds) > 2
+    equal = 0
+    for kind in kinds:
+        sides = [[[e for e in sample if e.type == kind] for sample in side] for side in (gold, answers)]
+        ours = [counts.sum() for counts in vars_of(partial_counts(*sides, [""] * len(gold)))]
+        rows = [
+            [[{"label": kind, "start": e.spans[0][0], "end": e.spans[0][1] - 1} for e in sample] for sample in side]
+            for side in sides
+        ]
+        theirs = nervaluate.Evaluator(*rows, tags=[kind], loader="dict").evaluate()["overall"]["partial"]
+        assert ours[1:] == [theirs.actual, theirs.possible]
+        credit = theirs.correct + 0.5 * theirs.partial
+        assert credit - 0.5 * shared(sides) <= ours[0] <= credit
+        equal += ours[0] == credit
+    assert equal >= len(kinds) - 1
+
+
+def vars_of(counts: Counts) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    return counts.tp, counts.predicted, counts.gold
+
+
+def shared(sides: list[list[list[Entity]]]) -> int:
+    """How many answers overlap a gold mention that an earlier answer overlaps already."""
+    total = 0
+    for wanted, found in zip(*sides, strict=True):
+        for w in wanted:
+            touching = sum(f.spans[0][0] < w.spans[0][1] and w.spans[0][0] < f.spans[0][1] for f in found)
+            total += max(0, touching - 1)
+    return total
+
+
 def test_triples_by_hand() -> None:
     gold = [[Triple("運動", "能夠釋放", "內啡肽"), Triple("運動", "改善", "健康")]]
     answers = [[Triple("運動", "改善", "健康", "活動"), Triple("健康", "改善", "運動"), Triple("運動", "改善", "健康")]]
