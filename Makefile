@@ -112,7 +112,7 @@ mfner: $(READY) ## twelve output formats on eight biomedical corpora (docs/mfner
 bench: $(READY) ## speed, side by side with the peers
 	@for script in benchmarks/bench_*.py; do $(BIN)/python $$script || exit $$?; done
 
-nano: $(READY) ## make models/nano again (about 20 minutes on two cores)
+nano: $(READY) ## make models/nano again (about an hour on two cores)
 	@$(BIN)/python -m etlch.nano init
 	@$(BIN)/python -m etlch.nano data
 	@for stage in copy list read sign style; do $(BIN)/etlch train configs/nano_base_$$stage.yaml $(RUN_FLAGS) || exit $$?; done
