@@ -7,7 +7,7 @@
     llamafactory-cli train llamafactory_configs/nano_base_read.yaml   the same in long ones
     llamafactory-cli train llamafactory_configs/nano_base_sign.yaml   the same, and repeat every sign of the vocabulary
     llamafactory-cli train llamafactory_configs/nano_base_style.yaml  lists and pairs in layouts that the question shows
-    python -m etlch.nano publish   models/nano       half precision copy of the result, checked
+    python -m etlch.nano publish   models/nano       a copy of the result without the trainer's files
 
 The passages are drawn from a grammar with invented names, so the model learns to find and copy, knows no fact, and has
 never seen JSON, a triple or an article of this project: what it can do after fine-tuning, it learned from the data.
@@ -514,7 +514,11 @@ def data(folder: Path) -> None:
 
 
 def publish(source: Path, target: Path) -> None:
-    """Copy the trained model to its place as bfloat16 safetensors with its tokenizer, without a trace of the trainer."""
+    """Copy the trained model to its place as float32 safetensors with its tokenizer, without a trace of the trainer.
+
+    transformers computes in the precision that the file has, on a CPU too: stored in bfloat16 a model of this width answers
+    badly and trains slowly.
+    """
     import torch
     from transformers import AutoModelForCausalLM
 
@@ -522,7 +526,7 @@ def publish(source: Path, target: Path) -> None:
         raise EtlchError(
             f"{source}: no model.safetensors (expected the output of nano_base_style.yaml; run `make nano`)"
         )
-    model = AutoModelForCausalLM.from_pretrained(source, dtype=torch.bfloat16)
+    model = AutoModelForCausalLM.from_pretrained(source, dtype=torch.float32)
     model.generation_config.do_sample = False
     model.generation_config.temperature = model.generation_config.top_p = None
     model.save_pretrained(target)

@@ -25,7 +25,8 @@ def cut(text: str, count: Count, most: int, overlap: int) -> list[Span]:
         for part, length in _within(text, span, size, count, most):
             parts.append(part)
             lengths.append(length)
-    return [_stripped(text, parts[a][0], parts[b - 1][1]) for a, b in _packed(lengths, most, overlap)]
+    pieces = ((parts[a][0], parts[b - 1][1]) for a, b in _packed(lengths, most, overlap))
+    return [_stripped(text, start, end) for start, end in pieces if text[start:end].strip()]
 
 
 def _sentences(text: str) -> Iterator[Span]:
@@ -46,7 +47,7 @@ def _within(text: str, span: Span, size: int, count: Count, most: int) -> Iterat
             yield (start, end), size
             continue
         middle = (start + end) // 2
-        halves = [(a, b) for a, b in ((start, middle), (middle, end)) if text[a:b].strip()]
+        halves = [(start, middle), (middle, end)]
         waiting += reversed(list(zip(halves, count([text[a:b] for a, b in halves]), strict=True)))
 
 

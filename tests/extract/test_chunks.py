@@ -2,7 +2,7 @@
 
 import itertools
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from etlch.extract.chunks import cut
@@ -45,6 +45,7 @@ def test_a_sentence_without_end_is_cut_within():
     assert pieces("甲" * 10, 3, 0) == ["甲" * 2, "甲" * 3, "甲" * 2, "甲" * 3]
 
 
+@example(text="xxxxx \nx", most=3, overlap=0)  # white space between the parts counts
 @given(st.text(alphabet="甲乙 。.\n!」x", max_size=120), st.integers(1, 30), st.integers(0, 29))
 def test_nothing_is_lost_and_nothing_too_long(text, most, overlap):
     spans = cut(text, letters, most, min(overlap, most - 1))

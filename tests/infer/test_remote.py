@@ -158,7 +158,7 @@ def test_ten_kills_change_nothing(tmp_path):
     for path in (tmp_path / "runs").rglob("*"):
         path.is_file() and path.unlink()
     rng = random.Random(11)
-    with Server(say, delay=0.15) as server:
+    with Server(say, delay=0.4) as server:
         for _ in range(10):
             process = start(server)
             seen = len(server.calls)
@@ -166,7 +166,8 @@ def test_ten_kills_change_nothing(tmp_path):
             while len(server.calls) <= seen and process.poll() is None and time.monotonic() < deadline:
                 time.sleep(0.01)
             time.sleep(rng.random() * 0.3)
-            os.killpg(process.pid, signal.SIGKILL)
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
             process.wait()
         assert start(server).wait() == 0
         kills = 10

@@ -51,20 +51,22 @@ def report(trained):
     return path
 
 
-def answers(config):
-    """Greedy answers to a few questions; and the prompts."""
-    from etlch.infer.loading import Loaded
-    from etlch.infer.local import LocalEngine
+def scores(config):
+    """The scores of the token after each of a few prompts, (prompts, vocabulary); and the prompts."""
+    import torch
 
-    settings = {"stage": "sft", "finetuning_type": "lora", "template": "llama3", "max_new_tokens": 60, "use_cpu": True}
-    loaded = Loaded(settings | {"do_sample": False, "output_dir": "unused"} | config)
+    from etlch.infer.loading import Loaded
+
+    settings = {"stage": "sft", "finetuning_type": "lora", "template": "llama3", "use_cpu": True}
+    loaded = Loaded(settings | {"output_dir": "unused"} | config)
     prompts = [loaded.prompt(f"請為下文執行 NER 任務。\n第{n}段：林靖雯進入臺灣大學。") for n in range(6)]
-    made = LocalEngine(loaded).answers(list(enumerate(prompts)))
-    return {answer.row: answer.answer for answer in made}, prompts
+    with torch.inference_mode():
+        made = [loaded.model(torch.tensor([prompt.ids])).logits[0, -1].float() for prompt in prompts]
+    return torch.stack(made), prompts
 
 
 @pytest.mark.slow
-def test_the_merged_model_answers_as_base_and_adapter_do(trained, report, root, monkeypatch, capsys):
+def test_the_merged_model_scores_as_base_and_adapter_do(trained, report, root, monkeypatch, capsys):
     from transformers import AutoTokenizer
 
     monkeypatch.chdir(root)
@@ -73,10 +75,10 @@ def test_the_merged_model_answers_as_base_and_adapter_do(trained, report, root, 
     merged = system / "merged"
     assert capsys.readouterr().out.splitlines()[-1] == str(merged)
     base = str(trained / "base")
-    expected, prompts = answers({"model_name_or_path": base, "adapter_name_or_path": str(system / "adapter")})
-    untuned, _ = answers({"model_name_or_path": base})
-    made, _ = answers({"model_name_or_path": str(merged)})
-    assert made == expected and untuned != expected
+    expected, prompts = scores({"model_name_or_path": base, "adapter_name_or_path": str(system / "adapter")})
+    untuned, _ = scores({"model_name_or_path": base})
+    made, _ = scores({"model_name_or_path": str(merged)})
+    assert (made - expected).abs().max() < 1e-3 * expected.abs().max() < (untuned - expected).abs().max()
 
     tokenizer = AutoTokenizer.from_pretrained(merged)
     asked = [{"role": "user", "content": "請為下文執行 NER 任務。\n第0段：林靖雯進入臺灣大學。"}]
