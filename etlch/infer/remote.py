@@ -29,7 +29,6 @@ from etlch.infer.loading import Prompt
 from etlch.infer.local import DEFAULT_NEW_TOKENS
 from etlch.infer.shapes import Shape
 
-SEND = ("tokens", "text", "chat")
 FINISHED = ("stop", "eos", "")
 PAID = "paid.jsonl"
 
