@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 Span = tuple[int, int]
 Count = Callable[[list[str]], list[int]]
@@ -26,7 +26,7 @@ def cut(text: str, count: Count, most: int, overlap: int) -> list[Span]:
             parts.append(part)
             lengths.append(length)
     pieces = ((parts[a][0], parts[b - 1][1]) for a, b in _packed(lengths, most, overlap))
-    return [_stripped(text, start, end) for start, end in pieces if text[start:end].strip()]
+    return _advancing(_stripped(text, start, end) for start, end in pieces if text[start:end].strip())
 
 
 def _sentences(text: str) -> Iterator[Span]:
@@ -69,6 +69,18 @@ def _packed(lengths: list[int], most: int, overlap: int) -> Iterator[Span]:
             back -= 1
             shared += lengths[back]
         first = back
+
+
+def _advancing(pieces: Iterable[Span]) -> list[Span]:
+    """The pieces without those that another contains: where an overlap was white space, two may begin or end alike."""
+    kept: list[Span] = []
+    for start, end in pieces:
+        if kept and end <= kept[-1][1]:
+            continue
+        if kept and start <= kept[-1][0]:
+            kept.pop()
+        kept.append((start, end))
+    return kept
 
 
 def _stripped(text: str, start: int, end: int) -> Span:

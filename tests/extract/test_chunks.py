@@ -46,6 +46,7 @@ def test_a_sentence_without_end_is_cut_within():
 
 
 @example(text="xxxxx \nx", most=3, overlap=0)  # white space between the parts counts
+@example(text="xxxxx \n!x", most=3, overlap=1)  # an overlap of white space only
 @given(st.text(alphabet="甲乙 。.\n!」x", max_size=120), st.integers(1, 30), st.integers(0, 29))
 def test_nothing_is_lost_and_nothing_too_long(text, most, overlap):
     spans = cut(text, letters, most, min(overlap, most - 1))
