@@ -2,11 +2,8 @@
 
     python -m etlch.nano init      runs/nano/init    the character tokenizer, and random weights in which a rough copying circuit is laid
     python -m etlch.nano data      runs/nano/data    what it is trained on, generated here, no corpus
-    llamafactory-cli train llamafactory_configs/nano_base_copy.yaml   repeat random strings
-    llamafactory-cli train llamafactory_configs/nano_base_list.yaml   list and quote in short generated passages
-    llamafactory-cli train llamafactory_configs/nano_base_read.yaml   the same in long ones
-    llamafactory-cli train llamafactory_configs/nano_base_sign.yaml   the same, and repeat every sign of the vocabulary
-    llamafactory-cli train llamafactory_configs/nano_base_style.yaml  lists and pairs in layouts that the question shows
+    llamafactory-cli train llamafactory_configs/nano_base_list.yaml   repeat random strings; list what short passages name
+    llamafactory-cli train llamafactory_configs/nano_base_read.yaml   the same in long passages, and in layouts that the question shows
     python -m etlch.nano publish   models/nano       a copy of the result without the trainer's files
 
 The passages are drawn from a grammar with invented names, so the model learns to find and copy, knows no fact, and has
@@ -20,13 +17,13 @@ import shutil
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 from etlch.errors import EtlchError
 from etlch.records import dump_json, write_text
 
 SEED = 1234
-COPY_ROWS = 10_800
-SHORT_ROWS, LONG_ROWS, SIGN_ROWS, STYLE_ROWS = 52_000, 26_000, 14_000, 16_000
+SHORT_ROWS, LONG_ROWS = 27_000, 20_000
 HIDDEN, LAYERS, HEADS, FEED_FORWARD = 128, 4, 4, 384
 COPYING_HEADS = 3  # of the four, in the first two layers
 ROPE_THETA = 500_000.0
@@ -162,7 +159,6 @@ def seed_copying(model) -> None:
 # ---- what it is trained on -------------------------------------------------------------------------------------------
 
 CHARACTERS = common_characters()
-LATIN = [chr(code) for code in range(0x21, 0x7F)]
 SIGNS = [t for t in vocabulary()[len(SPECIAL) + 256 :] if not "\u4e00" <= t <= "\u9fff"]
 SIGNS += [c for c in map(chr, range(0x4E00, 0xA000, 53)) if c not in set(CHARACTERS)]  # in three bytes each
 SIGNS += 60 * [" "] + 12 * list(
@@ -342,8 +338,8 @@ LINKS = ("{}也是如此", "關於{}", "至於{}", "{}之後", "除了{}以外",
 JOINTS = ("，因此", "，而且", "，當時", "，不過", "；", "，並", "，同時")
 
 
-def _clause(rng: Draw) -> tuple[str, list[tuple[str, str]]]:
-    """One filled pattern and its (type, name) pairs in order."""
+def _clause(rng: Draw, cued: float) -> tuple[str, list[tuple[str, str]]]:
+    """One filled pattern and its (type, name) pairs in order; the given share of the names with a cue before it."""
     names: list[tuple[str, str]] = []
     parts = rng.choice(PATTERNS).split("{")
     text = [parts[0]]
@@ -351,20 +347,20 @@ def _clause(rng: Draw) -> tuple[str, list[tuple[str, str]]]:
         kind, rest = part.split("}")
         name = NAMES[kind](rng)
         names.append((kind, name))
-        cue = rng.choice(CUES[kind].split()) if rng.random() < 0.35 else ""
+        cue = rng.choice(CUES[kind].split()) if rng.random() < cued else ""
         text += [cue, name, rest]
     return "".join(text), names
 
 
-def passage(rng: Draw, sentences: int) -> list[tuple[str, list[tuple[str, str]]]]:
+def passage(rng: Draw, sentences: int, cued: float) -> list[tuple[str, list[tuple[str, str]]]]:
     """Generated sentences, some of them naming again what an earlier one named."""
     rng.narrow()
     made = []
     earlier: list[tuple[str, str]] = []
     for _ in range(sentences):
-        text, names = _clause(rng)
+        text, names = _clause(rng, cued)
         if rng.random() < 0.5:
-            more, more_names = _clause(rng)
+            more, more_names = _clause(rng, cued)
             text, names = text + rng.choice(JOINTS) + more, names + more_names
         if earlier and rng.random() < 0.5:
             kind, name = rng.choice(earlier)
@@ -432,6 +428,8 @@ def _ask_laid_out(rng, made):
         question = "依類別列出所有名稱。"
     else:
         kinds = rng.sample(kinds, min(len(kinds), rng.randint(1, 4)))
+        if rng.random() < 0.2:
+            kinds.insert(rng.randint(0, len(kinds)), rng.choice([kind for kind in NAMES if kind not in kinds]))
         question = f"列出文中的{'、'.join(kinds)}。"
     (left, right), between, heading, after = (rng.choice(o) for o in (QUOTES, BETWEEN, HEADINGS, AFTER))
 
@@ -452,65 +450,74 @@ def _ask_pairs(rng, made):
     return f"逐句配對，寫成：甲{mark}乙", "\n".join(dict.fromkeys(lines)) or "沒有"
 
 
-PLAIN = ((_ask_list, 8), (_ask_kinds, 7), (_ask_all, 4), (_ask_lines, 3), (_ask_about, 2))
-LAID_OUT = ((_ask_laid_out, 8), (_ask_pairs, 4), (_ask_list, 2), (_ask_all, 1), (_ask_about, 1))
+PLAIN = ((_ask_list, 8), (_ask_kinds, 3), (_ask_all, 2), (_ask_lines, 2), (_ask_about, 1))
+LAID_OUT = ((_ask_list, 4), (_ask_laid_out, 7), (_ask_pairs, 2), (_ask_all, 1), (_ask_lines, 1), (_ask_about, 1))
 
 
-def reading_row(rng: Draw, sizes: tuple[int, ...], questions=PLAIN) -> dict[str, str]:
-    """A question about a generated passage of one of the sizes in sentences, the question before or after the text."""
-    made = passage(rng, rng.choice(sizes))
-    ask = rng.choices([q for q, _ in questions], [w for _, w in questions])[0]
-    question, answer = ask(rng, made)
+class Stage(NamedTuple):
+    """What one stage of the training reads."""
+
+    rows: int
+    sizes: tuple[int, ...]  # of a passage, in sentences
+    cued: tuple[float, ...]  # the share of names with a cue before them, drawn for each passage
+    questions: tuple[tuple[Callable, int], ...]  # with their weights
+
+
+STAGES = {
+    "list": Stage(SHORT_ROWS, (1, 1, 2, 2, 3, 4), (1.0,), PLAIN),
+    "read": Stage(LONG_ROWS, (2, 4, 6, 9, 13), (0.2, 0.5, 0.8), LAID_OUT),
+}
+COPIED = 0.12  # of the rows are strings to repeat
+TURNS = 6
+
+
+def reading_row(rng: Draw, stage: Stage) -> list[tuple[str, str]]:
+    """Questions about one generated passage, which stands after or before the first of them: one row teaches many answers."""
+    made = passage(rng, rng.choice(stage.sizes), rng.choice(stage.cued))
+    asks = rng.choices([q for q, _ in stage.questions], [w for _, w in stage.questions], k=TURNS)
+    turns = {
+        answer: question for question, answer in (ask(rng, made) for ask in asks)
+    }  # no answer twice: it would be copied
+    (answer, question), *others = turns.items()
     text = "".join(sentence for sentence, _ in made)
-    return _row(f"{question}\n{text}" if rng.random() < 0.75 else f"{text}\n{question}", answer)
+    first = f"{question}\n{text}" if rng.random() < 0.6 else f"{text}\n{question}"
+    return [(first, answer), *((question, answer) for answer, question in others)]
 
 
-def copy_row(rng: Draw, every_sign: bool) -> dict[str, str]:
+def copy_row(rng: Draw) -> list[tuple[str, str]]:
     """Repeat a random string of 8 to 80 characters; of few kinds at times, so that one character does not tell the next.
 
-    every_sign: blanks, brackets, letters of other scripts and characters spelled in bytes as well. A sign that never stood in
-    an answer ends up so far from everything that LoRA, which leaves the embeddings as they are, cannot make it likely again.
+    Every sign is among them, blanks, brackets, letters of other scripts and characters spelled in bytes as well. A sign that
+    never stood in an answer ends up so far from everything that LoRA, which leaves the embeddings as they are, cannot make
+    it likely again.
     """
     size = rng.randint(8, 80)
     share, kinds = rng.choice((0.0, 0.1, 0.5)), rng.choice((8, 20, 50, 1000))
-    others = SIGNS if every_sign else LATIN
-    others, chinese = rng.sample(others, min(kinds, len(others))), rng.sample(CHARACTERS, kinds)
+    others, chinese = rng.sample(SIGNS, min(kinds, len(SIGNS))), rng.sample(CHARACTERS, kinds)
     text = "".join(rng.choice(others if rng.random() < share else chinese) for _ in range(size)).strip()
-    return _row(f"{rng.choice(('重複：', '照抄：', '再說一次：'))}{text}", text)
+    return [(f"{rng.choice(('重複：', '照抄：', '再說一次：'))}{text}", text)]
 
 
-def _row(question: str, answer: str) -> dict[str, str]:
-    return {"instruction": question, "input": "", "output": answer}
-
-
-def _draws(stage: str, count: int) -> Iterator[Draw]:
-    rng = Draw(f"{SEED} {stage}")
-    for _ in range(count):
-        yield rng
-
-
-def _mixed(rng: Draw, sizes: tuple[int, ...], copied: float, every_sign: bool, questions=PLAIN) -> dict[str, str]:
-    """A reading row; in the given share of the rows a string to repeat, so that rare characters stay copyable."""
-    return copy_row(rng, every_sign) if rng.random() < copied else reading_row(rng, sizes, questions)
+def stage_rows(name: str) -> Iterator[list[tuple[str, str]]]:
+    """The rows of a stage, each a conversation of (question, answer)."""
+    rng, stage = Draw(f"{SEED} {name}"), STAGES[name]
+    for _ in range(stage.rows):
+        yield copy_row(rng) if rng.random() < COPIED else reading_row(rng, stage)
 
 
 def data(folder: Path) -> None:
-    """Write the generated training rows and their LlamaFactory registry."""
-    short, long = (1, 1, 2, 2, 3, 4), (2, 4, 6, 9, 13)
-    sets = {
-        "nano_copy": [copy_row(rng, False) for rng in _draws("copy", COPY_ROWS)],
-        "nano_list": [_mixed(rng, short, 0.1, False) for rng in _draws("list", SHORT_ROWS)],
-        "nano_read": [_mixed(rng, long, 0.1, False) for rng in _draws("read", LONG_ROWS)],
-        "nano_sign": [_mixed(rng, long, 0.4, True) for rng in _draws("sign", SIGN_ROWS)],
-        "nano_style": [_mixed(rng, long, 0.2, True, LAID_OUT) for rng in _draws("style", STYLE_ROWS)],
-    }
-    for name, rows in sets.items():
-        write_text(folder / f"{name}.json", "[\n" + ",\n".join(dump_json(row) for row in rows) + "\n]\n")
-        size = sum(len(r["instruction"]) + len(r["output"]) for r in rows) / len(rows)
-        print(f"{folder / name}.json: {len(rows):,} rows, {size:.0f} characters a row")
-    write_text(
-        folder / "dataset_info.json", dump_json({name: {"file_name": f"{name}.json"} for name in sets}, indent=2)
-    )
+    """Write the generated conversations and their LlamaFactory registry (its sharegpt format)."""
+    registry = {}
+    for name in STAGES:
+        lines, size = [], 0
+        for row in stage_rows(name):
+            said = [turn for question, answer in row for turn in (("human", question), ("gpt", answer))]
+            lines.append(dump_json({"conversations": [{"from": who, "value": text} for who, text in said]}))
+            size += sum(len(text) for _, text in said)
+        write_text(folder / f"nano_{name}.json", "[\n" + ",\n".join(lines) + "\n]\n")
+        registry[f"nano_{name}"] = {"file_name": f"nano_{name}.json", "formatting": "sharegpt"}
+        print(f"{folder / name}.json: {len(lines):,} conversations, {size / len(lines):.0f} characters each")
+    write_text(folder / "dataset_info.json", dump_json(registry, indent=2))
 
 
 def publish(source: Path, target: Path) -> None:
@@ -524,7 +531,7 @@ def publish(source: Path, target: Path) -> None:
 
     if not (source / "model.safetensors").is_file():
         raise EtlchError(
-            f"{source}: no model.safetensors (expected the output of nano_base_style.yaml; run `make nano`)"
+            f"{source}: no model.safetensors (expected the output of nano_base_read.yaml; run `make nano`)"
         )
     model = AutoModelForCausalLM.from_pretrained(source, dtype=torch.float32)
     model.generation_config.do_sample = False
@@ -546,7 +553,7 @@ def main(arguments: list[str]) -> int:
     elif step == "data":
         data(root / "data")
     elif step == "publish":
-        publish(root / "style", Path("models/nano"))
+        publish(root / "read", Path("models/nano"))
     else:
         print(__doc__, file=sys.stderr)
         return 2

@@ -1,7 +1,6 @@
 """The embedded model: its tokenizer loses nothing, its data is the same each time, and it copies."""
 
 import random
-import re
 
 import pytest
 
@@ -35,14 +34,22 @@ def test_one_token_a_character(tokenizer):
     assert len(tokenizer(text, add_special_tokens=False)["input_ids"]) == len(text)
 
 
-def test_generated_rows_are_answerable_and_repeatable():
-    rows = [nano.reading_row(nano.Draw(n), (1, 4, 9)) for n in range(200)]
-    assert rows == [nano.reading_row(nano.Draw(n), (1, 4, 9)) for n in range(200)]
-    for row in rows:
-        for part in re.split("[。、\\n]", row["output"]):
-            name = part.split("有", 1)[-1]
-            assert name in row["instruction"] or name == "沒有", row
-    assert not any("{" in row["output"] or "－" in row["output"] for row in rows)  # none of the tasks' formats
+@pytest.mark.parametrize("stage", nano.STAGES.values(), ids=nano.STAGES)
+def test_generated_rows_are_answerable_and_repeatable(stage):
+    rows = [nano.reading_row(nano.Draw(n), stage) for n in range(100)]
+    assert rows == [nano.reading_row(nano.Draw(n), stage) for n in range(100)]
+    assert all(len({answer for _, answer in row}) == len(row) for row in rows), "no answer twice"
+    answers = [answer for row in rows for _, answer in row]
+    assert not any('": ["' in answer or "－" in answer for answer in answers)  # none of the tasks' layouts
+
+
+def test_a_list_has_every_name_of_its_kind_in_the_order_of_the_text():
+    stage = nano.STAGES["list"]._replace(questions=((nano._ask_list, 1),))
+    for row in (nano.reading_row(nano.Draw(n), stage) for n in range(100)):
+        text = row[0][0]
+        for _, answer in row:
+            places = [text.find(name) for name in answer.split("、")]
+            assert answer == "沒有" or (places == sorted(places) and places[0] >= 0), (row, answer)
 
 
 def test_the_committed_model_copies(root):

@@ -5,7 +5,6 @@ A request is known by its content, so a run that is started again finds the answ
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
@@ -16,6 +15,7 @@ from typing import Any
 
 from etlch.endpoint.budget import Usage
 from etlch.errors import EtlchError
+from etlch.linefile import LineFile
 from etlch.records import dump_json
 
 _NUMBERS = ("prompt_tokens", "completion_tokens")
@@ -106,13 +106,8 @@ class Journal:
         self.path = path
         self.full = ""
         self._reserve = path.with_name(f".{path.name}.reserve")
+        self._file = LineFile(path)
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
-        except OSError as error:
-            raise EtlchError(f"{error.filename or path}: cannot be written ({error.strerror or error})") from None
-        try:
-            self._lock()
             self.entries = list(self._mended())
             self._hold_space(reserve)
         except BaseException:
@@ -129,7 +124,7 @@ class Journal:
     def close(self) -> None:
         """Give the held space back and unlock."""
         self._reserve.unlink(missing_ok=True)
-        os.close(self._file)
+        self._file.close()
 
     def append(self, entry: Entry) -> None:
         """Save one entry. On a full disk it is saved into the space held back, and `full` says so.
@@ -139,52 +134,31 @@ class Journal:
         row = {name: value for name, value in asdict(entry).items() if value != "" or name == "answer"}
         line = dump_json(row).encode() + b"\n"
         try:
-            self._write(line)
+            self._file.add(line)
         except OSError as error:
             self.full = error.strerror or str(error)
             self._reserve.unlink(missing_ok=True)
-            self._write_or_raise(line)
+            self._add_or_raise(line)
         self.entries.append(entry)
         if not entry.lost:
             self.answers[entry.key] = entry
 
-    def _write_or_raise(self, line: bytes) -> None:
+    def _add_or_raise(self, line: bytes) -> None:
         try:
-            self._write(line)
+            self._file.add(line)
         except OSError as error:
             raise EtlchError(f"{self.path}: an answer cannot be saved ({error.strerror or error})") from None
-
-    def _write(self, line: bytes) -> None:
-        """Add a whole line and sync it, or leave the file as it was and raise OSError."""
-        size = os.fstat(self._file).st_size
-        try:
-            rest = memoryview(line)
-            while rest:
-                rest = rest[os.write(self._file, rest) :]
-            os.fsync(self._file)
-        except OSError:
-            os.ftruncate(self._file, size)
-            raise
-
-    def _lock(self) -> None:
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise EtlchError(f"{self.path}: another run is at work there (expected one at a time)") from None
 
     def _mended(self) -> Iterator[Entry]:
         """The entries; a last line without its end is completed where only the line break lacks, else cut off."""
         entries, tail = read(self.path)
         yield from entries
         last = _entry(tail) if tail else None
-        try:
-            if last is not None:
-                os.write(self._file, b"\n")
-                yield last
-            elif tail:
-                os.ftruncate(self._file, os.fstat(self._file).st_size - len(tail))
-        except OSError as error:
-            raise EtlchError(f"{self.path}: cannot be written ({error.strerror or error})") from None
+        if last is not None:
+            self._add_or_raise(b"\n")
+            yield last
+        elif tail:
+            self._file.cut(self.path.stat().st_size - len(tail))
 
     def _hold_space(self, size: int) -> None:
         try:

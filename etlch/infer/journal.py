@@ -7,12 +7,12 @@ line is on the disk before the next answer is waited for; a last line that was c
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from etlch.errors import EtlchError
+from etlch.linefile import LineFile
 from etlch.records import dump_json
 
 
@@ -33,17 +33,15 @@ class Journal:
     def __init__(self, path: Path, about: dict) -> None:
         self.path = path
         self.made: dict[int, Made] = {}
+        self._file = LineFile(path)
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = path.open("a+b")
-            self._lock()
-            self._file.seek(0)
-            whole = self._read(self._file.read(), about)
-            self._file.truncate(whole)
+            whole = self._read(path.read_bytes(), about)
+            self._file.cut(whole)
             if not whole:
-                self._write(about)
-        except OSError as error:
-            raise EtlchError(f"{path}: cannot be written ({error.strerror or error})") from None
+                self._save(about)
+        except BaseException:
+            self._file.close()
+            raise
 
     def __enter__(self) -> Journal:
         return self
@@ -59,29 +57,15 @@ class Journal:
     def append(self, made: Made) -> None:
         """Keep one answer. Raises EtlchError when the disk is full; what was there stays."""
         self.made[made.row] = made
+        self._save(asdict(made))
+
+    def _save(self, row: dict) -> None:
         try:
-            self._write(asdict(made))
+            self._file.add(dump_json(row).encode() + b"\n")
         except OSError as error:
             raise EtlchError(
                 f"{self.path}: an answer cannot be saved ({error.strerror or error}); the same command goes on from here"
             ) from None
-
-    def _write(self, row: dict) -> None:
-        size = os.fstat(self._file.fileno()).st_size
-        try:
-            self._file.write(dump_json(row).encode() + b"\n")
-            self._file.flush()
-        except OSError:
-            os.ftruncate(self._file.fileno(), size)
-            raise
-
-    def _lock(self) -> None:
-        import fcntl
-
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise EtlchError(f"{self.path}: another run is writing there (expected one at a time)") from None
 
     def _read(self, data: bytes, about: dict) -> int:
         """Take in what stands in the file; returns the length of its whole lines in bytes."""

@@ -114,7 +114,7 @@ def test_another_file_is_refused_and_kept(tmp_path, content, expected):
 
 
 def test_two_runs_at_once_are_refused(tmp_path):
-    with Journal(tmp_path / "answers.jsonl", {}), pytest.raises(EtlchError, match="another run is writing"):
+    with Journal(tmp_path / "answers.jsonl", {}), pytest.raises(EtlchError, match="another run is at work"):
         Journal(tmp_path / "answers.jsonl", {})
 
 
@@ -124,10 +124,10 @@ def test_a_full_disk_keeps_what_was_there(tmp_path, monkeypatch):
         journal.append(Made(0, "一", 1, True))
         before = path.read_bytes()
 
-        def full(row):
+        def full(handle, data):
             raise OSError(28, "No space left on device")
 
-        monkeypatch.setattr(journal, "_write", full)
+        monkeypatch.setattr("os.write", full)
         with pytest.raises(EtlchError, match=r"cannot be saved .No space left"):
             journal.append(Made(1, "二", 1, True))
     assert path.read_bytes() == before
