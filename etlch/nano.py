@@ -23,7 +23,7 @@ from etlch.errors import EtlchError
 from etlch.records import dump_json, write_text
 
 SEED = 1234
-SHORT_ROWS, LONG_ROWS = 27_000, 20_000
+SHORT_ROWS, LONG_ROWS = 27_000, 15_000
 HIDDEN, LAYERS, HEADS, FEED_FORWARD = 128, 4, 4, 384
 COPYING_HEADS = 3  # of the four, in the first two layers
 ROPE_THETA = 500_000.0
@@ -465,7 +465,7 @@ class Stage(NamedTuple):
 
 STAGES = {
     "list": Stage(SHORT_ROWS, (1, 1, 2, 2, 3, 4), (1.0,), PLAIN),
-    "read": Stage(LONG_ROWS, (2, 4, 6, 9, 13), (0.2, 0.5, 0.8), LAID_OUT),
+    "read": Stage(LONG_ROWS, (1, 2, 3, 4, 6, 8), (0.2, 0.5, 0.8), LAID_OUT),
 }
 COPIED = 0.12  # of the rows are strings to repeat
 TURNS = 6

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from etlch.commands.options import add_server
+
 
 def add(commands: argparse._SubParsersAction, raw: type[argparse.HelpFormatter]) -> None:
     extract = commands.add_parser(
@@ -15,6 +17,7 @@ def add(commands: argparse._SubParsersAction, raw: type[argparse.HelpFormatter])
         "  etlch extract report.txt --task ner --system runs/nano/nano_1000           # JSONL on standard output\n"
         "  etlch extract letters/ --task ner --out letters.html                       # highlighted in the text\n"
         "  etlch extract articles.csv --text-column body --task json --keys 人物,時間 --schema --out found.csv\n"
+        "  etlch extract letters/ --system runs/etlch/etlch_300 --engine endpoint --base-url http://127.0.0.1:8000/v1\n"
         "  cat report.txt | etlch extract - --task kge --strict --out report.ttl      # Turtle; or .graphml\n\n"
         "More in docs/extract.md.",
         formatter_class=raw,
@@ -38,6 +41,9 @@ def add(commands: argparse._SubParsersAction, raw: type[argparse.HelpFormatter])
     option("--lang", default="", metavar="CODE", help="language of the documents; not compared with the task's then")
     option("--chunk-tokens", type=int, default=1000, metavar="N", help="longest piece of a document (1000)")
     option("--overlap-tokens", type=int, default=100, metavar="N", help="of a piece, from the one before (100)")
+    who = "the model in this process (transformers, the default) or a server that has it loaded"
+    option("--engine", choices=("transformers", "endpoint"), default="transformers", help=who)
+    add_server(extract)
     extract.set_defaults(command=_run)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from etlch.commands.options import add_config, add_endpoint
+from etlch.commands.options import add_config, add_server
 
 
 def add(commands: argparse._SubParsersAction, raw: type[argparse.HelpFormatter]) -> None:
@@ -24,13 +24,7 @@ def _add_engines(predict: argparse.ArgumentParser) -> None:
     predict.add_argument("--engine", choices=engines, default=engines[0], help=about)
     schema = "JSON of the tasks' schemas and nothing else; a system of its own, <system>+schema"
     predict.add_argument("--schema", action="store_true", help=schema)
-    group = predict.add_argument_group("--engine endpoint", "any OpenAI-compatible server; see docs/engines.md")
-    group.add_argument("--served-as", default="", metavar="NAME", help="the model's name there (model_name_or_path)")
-    send = "the prompt as token ids or text (raw completion), or the question only, for the server's own template"
-    group.add_argument("--send", choices=("tokens", "text", "chat"), default="tokens", help=f"{send} (tokens)")
-    add_endpoint(group.add_argument)
-    for name in ("in", "out"):
-        group.add_argument(f"--price-{name}", type=float, metavar="X", help=f"price of a million tokens {name}")
+    add_server(predict)
 
 
 def _run(options: argparse.Namespace) -> int:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import itertools
 import os
 import sys
+import tempfile
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 from etlch.errors import EtlchError
 from etlch.extract import documents, writers
@@ -58,14 +61,27 @@ def run(options: argparse.Namespace) -> int:
         overlap_tokens=options.overlap_tokens,
     )
     writer = writers.writer(options.format, options.out, extractor.card.format.part == "triples")
-    first = next(asked, None)
-    if first is None:
-        raise EtlchError("no document (expected files, folders, - for standard input, or --text TEXT)")
-    try:
-        return _write(options, extractor, itertools.chain([first], asked), writer)
-    except BrokenPipeError:  # whoever read standard output has enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
+    with contextlib.ExitStack() as stack:
+        paid = options.out.with_name(f".{options.out.name}.paid.jsonl") if options.out else _passing(stack)
+        if options.engine == "endpoint":
+            from etlch.infer.remote import RemoteEngine, remote_of
+
+            extractor.engine = RemoteEngine(remote_of(options, extractor.loaded.config, paid))
+        first = next(asked, None)
+        if first is None:
+            raise EtlchError("no document (expected files, folders, - for standard input, or --text TEXT)")
+        try:
+            status = _write(options, extractor, itertools.chain([first], asked), writer)
+        except BrokenPipeError:  # whoever read standard output has enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 1
+        paid.unlink(missing_ok=True)  # what an endpoint answered is in the output now
+        return status
+
+
+def _passing(stack: contextlib.ExitStack) -> Path:
+    """A file that is gone with the command: what went to standard output cannot be taken up again."""
+    return Path(stack.enter_context(tempfile.TemporaryDirectory())) / "paid.jsonl"
 
 
 def _documents(options: argparse.Namespace) -> Iterator[Document]:

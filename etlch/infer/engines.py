@@ -5,10 +5,8 @@ from __future__ import annotations
 from argparse import Namespace
 from collections.abc import Callable
 from functools import partial
-from itertools import chain, islice
 from pathlib import Path
 
-from etlch import configs
 from etlch.errors import EtlchError
 from etlch.infer import predict
 from etlch.infer.predict import Job
@@ -46,14 +44,7 @@ def _local(job: Job) -> tuple:
 
 def _remote(options: Namespace, job: Job) -> tuple:
     from etlch.infer.loading import Loaded
-    from etlch.infer.remote import RemoteEngine, remote_of
+    from etlch.infer.remote import PAID, RemoteEngine, remote_of
 
-    remote = remote_of(options, job.config)
-    return RemoteEngine(remote, _questions(job)), Loaded(job.config).prompts()
-
-
-def _questions(job: Job) -> list[str]:
-    """What the user says in each prompt: LlamaFactory puts instruction and input together by a line break."""
-    most = job.config.get("max_samples")
-    rows = chain.from_iterable(islice(configs.rows_of(job.files[name]), most) for name in job.names)
-    return ["\n".join(part for part in (row.get("instruction"), row.get("input")) if part) for row in rows]
+    remote = remote_of(options, job.config, job.output / PAID)
+    return RemoteEngine(remote), Loaded(job.config).prompts()

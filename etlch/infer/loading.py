@@ -11,8 +11,10 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
+from etlch import configs
 from etlch.configs import Config
 from etlch.errors import EtlchError
 
@@ -24,12 +26,14 @@ if TYPE_CHECKING:
 class Prompt:
     """What a model is asked: token ids, the same as text (special tokens spelled out), and LlamaFactory's gold label.
 
-    shape: what the answer has to be, where it is to be constrained.
+    shape: what the answer has to be, where it is to be constrained. question: what the user says in it, for a server that
+    applies its own template.
     """
 
     ids: tuple[int, ...]
     text: str
     label: str = ""
+    question: str = ""
     shape: Shape | None = None
 
 
@@ -95,13 +99,20 @@ class Loaded:
         ids, labels = list(rows["input_ids"]), list(rows["labels"])
         texts = self.tokenizer.batch_decode(ids, skip_special_tokens=False)
         labels = self.tokenizer.batch_decode(labels, skip_special_tokens=True)
-        return [Prompt(tuple(i), text, label) for i, text, label in zip(ids, texts, labels, strict=True)]
+        return [Prompt(tuple(i), *rest) for i, *rest in zip(ids, texts, labels, self._questions(), strict=True)]
+
+    def _questions(self) -> list[str]:
+        """What the user says in each prompt: LlamaFactory puts instruction and input together by a line break."""
+        files, most = configs.dataset_files(self.config), self.config.get("max_samples")
+        names = configs.names(self.config.get("eval_dataset"))
+        rows = chain.from_iterable(islice(configs.rows_of(files[name]), most) for name in names)
+        return ["\n".join(part for part in (row.get("instruction"), row.get("input")) if part) for row in rows]
 
     def prompt(self, question: str) -> Prompt:
         """The prompt of one question of a user."""
         turns = [{"role": "user", "content": question}, {"role": "assistant", "content": ""}]
         ids, _ = self.template.encode_oneturn(self.tokenizer, turns, self.arguments[1].default_system, None)
-        return Prompt(tuple(ids), self.tokenizer.decode(ids, skip_special_tokens=False))
+        return Prompt(tuple(ids), self.tokenizer.decode(ids, skip_special_tokens=False), question=question)
 
     def text(self, tokens: list[int]) -> str:
         """An answer's text."""

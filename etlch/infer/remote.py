@@ -52,15 +52,12 @@ class Remote:
 
 
 class RemoteEngine:
-    """Answers from a server. Raises EtlchError when it cannot be reached, refuses, or the budget is spent.
-
-    questions: what the user says in each prompt, for a server that applies its own template.
-    """
+    """Answers from a server. Raises EtlchError when it cannot be reached, refuses, or the budget is spent."""
 
     name = "endpoint"
 
-    def __init__(self, remote: Remote, questions: Sequence[str] = ()) -> None:
-        self.remote, self.questions = remote, questions
+    def __init__(self, remote: Remote) -> None:
+        self.remote = remote
 
     def answers(self, todo: Sequence[tuple[int, Prompt]]) -> Iterator[Made]:
         """Answers in the order in which they arrive."""
@@ -116,7 +113,7 @@ class RemoteEngine:
         remote = self.remote
         sampling = remote.sampling | ({"response_format": response_format(prompt.shape)} if prompt.shape else {})
         if remote.send == "chat":
-            messages = ({"role": "user", "content": self.questions[row]},)
+            messages = ({"role": "user", "content": prompt.question},)
             return Request("answer", str(row), remote.model, messages, sampling)
         raw = prompt.ids if remote.send == "tokens" else prompt.text
         return Request("answer", str(row), remote.model, (), sampling, prompt=raw)
@@ -132,8 +129,8 @@ def response_format(shape: Shape) -> dict[str, Any]:
     return {"type": "json_schema", "json_schema": {"name": "answer", "schema": schema, "strict": not shape.optional}}
 
 
-def remote_of(options: Namespace, config: Config) -> Remote:
-    """What the command line and a predict config say. Raises ManyErrors with each option that cannot be."""
+def remote_of(options: Namespace, config: Config, paid: Path) -> Remote:
+    """What the command line and a predict config say; answers are kept in the file `paid`. Raises ManyErrors with each option that cannot be."""
     if problems := list(_problems(options, config)):
         raise ManyErrors(problems)
     body = {"temperature": 0, "max_tokens": int(config.get("max_new_tokens") or DEFAULT_NEW_TOKENS)}
@@ -151,7 +148,7 @@ def remote_of(options: Namespace, config: Config) -> Remote:
         prices,
         options.budget_tokens,
         options.budget_cost,
-        Path(str(config["output_dir"])) / PAID,
+        paid,
     )
 
 

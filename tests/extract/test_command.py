@@ -1,11 +1,13 @@
 """`etlch extract` in a script: results on standard output or in a file, a number at the end, one line for an error."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from scripted import Fail, Say, Server
 from scripted_engine import Scripted, names_in
 
 from etlch import cli
@@ -91,3 +93,33 @@ def test_nano_answers_by_the_schema_and_a_full_device_is_an_error(root, tmp_path
         )
     assert made.returncode == 2
     assert made.stderr.splitlines()[-1] == "error: standard output: cannot be written (No space left on device)"
+
+
+def test_a_server_answers_instead_and_nothing_is_paid_twice(root, monkeypatch, tmp_path, capsys):
+    monkeypatch.chdir(root)
+    out, paid = tmp_path / "found.jsonl", tmp_path / ".found.jsonl.paid.jsonl"
+    command = ["extract", "--text", "甲1乙走了。", "--text", "甲2乙走了。", "--out", str(out), "--engine", "endpoint"]
+    command += ["--send", "text", "--backoff", "0.01", "--retries", "0", "--concurrency", "1"]
+    fails = True
+
+    def say(call):
+        names = re.findall("甲.乙", call.prompt)
+        return Fail(500) if fails and names == ["甲2乙"] else Say(json.dumps({"人物": names}))
+
+    with Server(say) as server:
+        assert cli.main([*command, "--base-url", server.url]) == 2
+        assert "1 of 2 prompts have no answer" in capsys.readouterr().err
+        assert not out.exists() and len(paid.read_text().splitlines()) == 1
+        fails = False
+        assert cli.main([*command, "--base-url", server.url]) == 0
+        assert len(server.calls) == 3 and all("執行 NER 任務" in call.prompt for call in server.calls)
+    found = [json.loads(line)["values"] for line in out.read_text().splitlines()]
+    assert [[value["text"] for value in values] for values in found] == [["甲1乙"], ["甲2乙"]]
+    assert not paid.exists()
+
+
+def test_a_server_that_is_not_there_is_one_error(root, monkeypatch, capsys):
+    monkeypatch.chdir(root)
+    command = ["extract", "--text", "甲1乙走了。", "--engine", "endpoint", "--base-url", "http://127.0.0.1:9/v1"]
+    assert cli.main([*command, "--retries", "0"]) == 2
+    assert "http://127.0.0.1:9/v1" in capsys.readouterr().err.splitlines()[-1]

@@ -20,8 +20,7 @@ from etlch.infer.loading import Prompt
 from etlch.infer.remote import RemoteEngine, remote_of, response_format
 from etlch.infer.shapes import Shape
 
-PROMPTS = [Prompt((n, n + 1, 7), f"<s>question {n}<e>") for n in range(12)]
-QUESTIONS = [f"question {n}" for n in range(12)]
+PROMPTS = [Prompt((n, n + 1, 7), f"<s>question {n}<e>", question=f"question {n}") for n in range(12)]
 
 
 def say(call: Call) -> Say:
@@ -44,8 +43,8 @@ def engine(url: str, tmp_path: Path, config: dict | None = None, **changed) -> R
         "price_in": None,
         "price_out": None,
     }
-    config = {"model_name_or_path": "m", "output_dir": str(tmp_path), "max_new_tokens": 9} | (config or {})
-    return RemoteEngine(remote_of(Namespace(**options | changed), config), QUESTIONS)
+    config = {"model_name_or_path": "m", "max_new_tokens": 9} | (config or {})
+    return RemoteEngine(remote_of(Namespace(**options | changed), config, tmp_path / "paid.jsonl"))
 
 
 def ask(made: RemoteEngine, prompts=PROMPTS) -> dict[int, str]:
@@ -130,7 +129,7 @@ def test_bad_options_are_all_named(tmp_path):
 
 def test_ten_kills_change_nothing(tmp_path):
     """The whole way, with the answers' journal and the one of what was paid for: killed, started again, the same file."""
-    rows = [{"instruction": q, "input": "", "output": "gold"} for q in QUESTIONS]
+    rows = [{"instruction": q, "input": "", "output": "gold"} for q in (f"question {n}" for n in range(12))]
     (tmp_path / "rows.json").write_text(json.dumps(rows))
     (tmp_path / "dataset_info.json").write_text(json.dumps({"x_a_test": {"file_name": "rows.json"}}))
     (tmp_path / "predict.yaml").write_text(
