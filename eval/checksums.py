@@ -1,4 +1,4 @@
-"""Checksums of files and of the code that makes the numbers: what was made from the same bytes is not made again."""
+"""The checksum of the code that makes the numbers: what the same code made of the same files is not made again."""
 
 from __future__ import annotations
 
@@ -7,16 +7,7 @@ from functools import cache
 from pathlib import Path
 
 import etlch
-from etlch.errors import EtlchError
-
-
-def of_file(path: Path) -> str:
-    """SHA-256 of a file. Raises EtlchError where it cannot be read."""
-    try:
-        with path.open("rb") as handle:
-            return hashlib.file_digest(handle, "sha256").hexdigest()
-    except OSError as error:
-        raise EtlchError(f"{path}: cannot be read ({error.strerror or error})") from None
+from etlch.checksums import of_file
 
 
 @cache

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pandas as pd
 
+from etlch.checksums import of_file
 from etlch.records import dump_json, write_text
 from etlch.tasks import Card
-from eval.checksums import of_file
 
 INK, GRID, PAPER = "#222222", "#cfcfcf", "#ffffff"
 """Colours that the report exchanges for the page's own; nothing else in a figure uses them."""

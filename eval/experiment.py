@@ -13,11 +13,12 @@ from typing import Any
 
 import pandas as pd
 
+from etlch.checksums import of_file
 from etlch.errors import ManyErrors
 from etlch.records import dump_json, write_text
 from etlch.tasks import Card
 from eval.answers import Gold, Run, check_answers, clashes, find_runs, load_gold
-from eval.checksums import of_code, of_file
+from eval.checksums import of_code
 from eval.floors import write_floors
 from eval.metrics.similarity import Encoder, SentenceEncoder, Similarity
 from eval.scores import ABOUT, Progress, read_samples, score_runs, stored_summary, write_scores

@@ -21,12 +21,13 @@ from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
+from etlch.checksums import of_file
 from etlch.errors import EtlchError
 from etlch.formats import FormatError
 from etlch.records import Entity, Record, Triple, dump_json, read_records, write_text
 from etlch.tasks import Card
 from eval.answers import ANSWERS, RUN, Gold, Run, read_run
-from eval.checksums import of_code, of_file
+from eval.checksums import of_code
 
 FLOORS = ("dictionary", "skeleton")
 _SENTENCE = re.compile(r"[^。！？!?；;\n]+")

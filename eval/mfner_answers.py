@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from etlch import launch
+from etlch.checksums import of_file
 from etlch.configs import rows_of
 from etlch.errors import EtlchError
 from etlch.formats import FORMATS, Schema
@@ -68,7 +68,7 @@ def read(folder: Path) -> Answered:
     about = _about(folder)
     data = Path(about["data"]["file"])
     rows = rows_of(data)
-    if hashlib.sha256(data.read_bytes()).hexdigest() != about["data"]["sha256"]:
+    if of_file(data) != about["data"]["sha256"]:
         raise EtlchError(f"{data}: not the data that {folder} was asked (built again since? answer again with --force)")
     answers = [row for _, row in read_jsonl(folder / ANSWERS)]
     if len(answers) != len(rows):

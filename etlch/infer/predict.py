@@ -11,7 +11,6 @@ it joins them with the gold.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -21,6 +20,7 @@ from pathlib import Path
 from typing import Protocol
 
 from etlch import configs, launch
+from etlch.checksums import of_file
 from etlch.configs import Config
 from etlch.errors import EtlchError
 from etlch.infer.journal import Journal, Made
@@ -125,7 +125,7 @@ def _answer(job: Job, stamp: dict, start: Callable[[], tuple[Engine, list]]) -> 
     """Answer what the journal lacks and write LlamaFactory's file, in the gold's order. Returns what it took."""
     from tqdm import tqdm
 
-    about = {"sha256": stamp["sha256"], "data": {name: _sha256(job.files[name]) for name in job.names}}
+    about = {"sha256": stamp["sha256"], "data": {name: of_file(job.files[name]) for name in job.names}}
     about["adapter"] = _adapter_sha256(job.config)
     with Journal(job.output / JOURNAL, about) as journal:
         began = time.monotonic() - journal.seconds
@@ -143,14 +143,10 @@ def _answer(job: Job, stamp: dict, start: Callable[[], tuple[Engine, list]]) -> 
         return {"seconds": round(time.monotonic() - began, 1), "cut": sum(not m.ended for m in made)}
 
 
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
 def _adapter_sha256(config: Config) -> str:
     """The checksum of a local adapter's weights; nothing for none or for one on the Hub."""
     path = Path(str(config.get("adapter_name_or_path") or "")) / "adapter_model.safetensors"
-    return _sha256(path) if path.is_file() else ""
+    return of_file(path) if path.is_file() else ""
 
 
 def _split(job: Job, stamp: dict) -> Iterator[Path]:
@@ -209,7 +205,7 @@ def _about(job: Job, name: str, rows: list[dict], stamp: dict, tokens) -> dict:
         "seconds": stamp.get("seconds"),
         "seconds_cover": f"{', '.join(job.names)} together, start included",
         "config": {"file": job.path.as_posix(), "sha256": stamp.get("sha256")},
-        "data": {"dataset": name, "file": job.files[name].as_posix(), "sha256": _sha256(job.files[name])},
+        "data": {"dataset": name, "file": job.files[name].as_posix(), "sha256": of_file(job.files[name])},
         "versions": stamp.get("versions", {}),
     }
 

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from etlch import launch
+from etlch.checksums import of_file
 from etlch.infer import predict
 from etlch.mfner import build, grid, mixes
 from etlch.mfner.mixes import Dataset
@@ -66,7 +67,7 @@ def answer():
         out = run.folder / (folder or name.removeprefix("test_").replace("_", "-"))
         answers = [{"prompt": f"user\n{row['instruction']}", "predict": say(row), "label": ""} for row in rows]
         write_text(out / predict.ANSWERS, "".join(dump_json(a) + "\n" for a in answers))
-        about = {"data": {"file": data.as_posix(), "sha256": predict._sha256(data)}, "tokens": {"answer": tokens}}
+        about = {"data": {"file": data.as_posix(), "sha256": of_file(data)}, "tokens": {"answer": tokens}}
         write_text(out / predict.RUN, json.dumps(about))
 
     return write
