@@ -10,12 +10,14 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import yaml
 
+from etlch import yamlfile
 from etlch.errors import EtlchError
+from etlch.yamlfile import YamlFile
 
 FOLDER = Path(__file__).resolve().parent.parent / "published"
 _ROUNDED = 1e-9
+_EXPECTED = "paper, title, authors and tables with id, title, key, columns and rows"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,38 +64,38 @@ class Check:
 
 
 def load_paper(path: str | Path) -> Paper:
-    """Read one file. Raises EtlchError naming file, table and row when a row does not fit its columns."""
-    path = Path(path)
+    """Read one file. Raises EtlchError naming file and line, and table and row when a row does not fit its columns."""
+    file = yamlfile.read(path, _EXPECTED)
+    data, at = file.data, file.where()
     try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+        head = data["paper"], data["title"], data["authors"]
         tables = {}
-        for entry in data["tables"]:
-            columns = tuple(entry["columns"])
-            for number, row in enumerate(entry["rows"], start=1):
-                if len(row) != len(columns):
-                    raise EtlchError(
-                        f"{path}: {entry['id']}: row {number} has {len(row)} values (expected {len(columns)}: "
-                        f"{', '.join(columns)})"
-                    )
-            tables[entry["id"]] = Table(
-                id=entry["id"],
-                title=entry["title"],
-                key=tuple(entry["key"]),
-                columns=columns,
-                rows=[dict(zip(columns, row, strict=True)) for row in entry["rows"]],
-                average=entry.get("average"),
-                measured=entry.get("measured"),
-            )
-        return Paper(data["paper"], data["title"], data["authors"], tables, data.get("remarks", []))
-    except OSError as error:
-        raise EtlchError(f"{path}: cannot be read ({error.strerror or error})") from None
-    except yaml.YAMLError as error:
-        raise EtlchError(f"{path}: not YAML ({error})") from None
+        for number, entry in enumerate(data["tables"]):
+            at = file.where("tables", number)
+            tables[entry["id"]] = _table(file, number)
+        return Paper(*head, tables, data.get("remarks", []))
     except (KeyError, TypeError) as error:
-        raise EtlchError(
-            f"{path}: {error} is missing or of the wrong kind (expected paper, title, authors and tables with id, title, "
-            "key, columns and rows)"
-        ) from None
+        raise EtlchError(f"{at}: {error} is missing or of the wrong kind (expected {_EXPECTED})") from None
+
+
+def _table(file: YamlFile, number: int) -> Table:
+    entry = file.data["tables"][number]
+    columns = tuple(entry["columns"])
+    for at, row in enumerate(entry["rows"]):
+        if len(row) != len(columns):
+            raise EtlchError(
+                f"{file.where('tables', number, 'rows', at)}: {entry['id']}: row {at + 1} has {len(row)} values "
+                f"(expected {len(columns)}: {', '.join(columns)})"
+            )
+    return Table(
+        id=entry["id"],
+        title=entry["title"],
+        key=tuple(entry["key"]),
+        columns=columns,
+        rows=[dict(zip(columns, row, strict=True)) for row in entry["rows"]],
+        average=entry.get("average"),
+        measured=entry.get("measured"),
+    )
 
 
 def load_papers(folder: str | Path = FOLDER) -> dict[str, Paper]:

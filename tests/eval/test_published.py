@@ -98,15 +98,24 @@ def test_a_row_of_the_wrong_length_is_named(tmp_path):
     path.write_text(
         "paper: x\ntitle: x\nauthors: x\ntables:\n  - {id: Table 1, title: t, key: [a], columns: [a, b], rows: [[1]]}\n"
     )
-    with pytest.raises(EtlchError, match="Table 1: row 1 has 1 values"):
+    with pytest.raises(EtlchError, match=r"x\.yaml:5: Table 1: row 1 has 1 values"):
         published.load_paper(path)
 
 
-@pytest.mark.parametrize("text", ["paper: x\n", "[1]", "a: [", "tables: 3\npaper: x"])
-def test_a_broken_file_is_one_clear_error(tmp_path, text):
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("paper: x\n", 1),
+        ("[1]", 1),
+        ("a: 1\nb: c: d\n", 2),
+        ("tables: 3\npaper: x", 1),
+        ("paper: x\ntitle: x\nauthors: x\ntables:\n  - id: Table 1\n", 5),
+    ],
+)
+def test_a_broken_file_is_one_clear_error_with_its_line(tmp_path, text, line):
     path = tmp_path / "x.yaml"
     path.write_text(text)
-    with pytest.raises(EtlchError, match=r"x\.yaml"):
+    with pytest.raises(EtlchError, match=rf"x\.yaml:{line}: .*expected paper, title"):
         published.load_paper(path)
 
 
