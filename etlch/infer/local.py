@@ -20,8 +20,6 @@ class LocalEngine:
     that are not greedy.
     """
 
-    name = "transformers"
-
     def __init__(self, loaded: Loaded, processors: Sequence = (), most_rows: int = 64, budget: int = 65_536) -> None:
         self.loaded, self.most_rows, self.budget = loaded, most_rows, budget
         self.processors = list(processors)

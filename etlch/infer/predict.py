@@ -45,8 +45,6 @@ DECODING = (
 class Engine(Protocol):
     """Answers prompts, each as soon as it is there, in any order."""
 
-    name: str
-
     def answers(self, todo: Sequence[tuple[int, object]]) -> Iterator[Made]: ...
 
 

@@ -54,8 +54,6 @@ class Remote:
 class RemoteEngine:
     """Answers from a server. Raises EtlchError when it cannot be reached, refuses, or the budget is spent."""
 
-    name = "endpoint"
-
     def __init__(self, remote: Remote) -> None:
         self.remote = remote
 

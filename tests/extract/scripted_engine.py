@@ -11,8 +11,6 @@ from etlch.infer.journal import Made
 class Scripted:
     """Answers each prompt by a function of the article in it (the last line of the question and what follows)."""
 
-    name = "scripted"
-
     def __init__(self, answer) -> None:
         self.answer, self.asked, self.most_at_once = answer, [], 0
 

@@ -24,7 +24,6 @@ from etlch.infer.journal import Made
 from etlch.infer.loading import Prompt
 
 class Slow:
-    name = "slow"
     def answers(self, todo):
         for row, prompt in sorted(todo, key=lambda item: -len(item[1].text)):
             time.sleep(float(sys.argv[2]))

@@ -44,8 +44,6 @@ def test_prompts_that_are_not_the_test_rows_are_refused(job):
 
 def test_the_answers_land_in_a_system_of_their_own(job, tmp_path, monkeypatch):
     class Echo:
-        name = "transformers"
-
         def answers(self, todo):
             for row, prompt in todo:
                 yield Made(row, str(prompt.shape), 1, True)
