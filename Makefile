@@ -7,7 +7,7 @@
 
 PYTHON ?= python3
 MODEL ?= etlch
-DEMO := max_samples=30
+DEMO := max_samples=30 max_new_tokens=900
 SCALES := 100 300 500 1000
 ENGINE ?= $(if $(filter nano,$(MODEL)),transformers,llamafactory)
 BIN := .venv/bin

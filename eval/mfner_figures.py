@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from statistics import mean, stdev
 
@@ -12,6 +12,7 @@ import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.transforms import Bbox
 
 from eval import mfner_analysis as analysis
 from eval.drawn import GRID, INK, PAPER
@@ -85,7 +86,8 @@ def f1_by_format(answered: Sequence[Answered]) -> Figure | None:
         height = formats.index(name) + 0.5 * ((beside.index(mix) + 0.5) / len(beside) - 0.5)
         axes.errorbar(mean(values), height, xerr=spread, capsize=2, linestyle="", markersize=4.5, **_look(mix, mixes))
     axes.set_yticks(range(len(formats)), formats)
-    axes.set_xlim(-0.02, 1.02)
+    best = _most(mean(values) for values in scores.values())
+    axes.set_xlim(-0.02 * best, 1.02 * best)
     axes.set_xlabel("micro-F1 (whiskers: standard deviation over draws)")
     _legend(figure, axes, mixes)
     return figure
@@ -105,15 +107,38 @@ def f1_by_tokens(answered: Sequence[Answered]) -> Figure | None:
         points[round(tokens), round(f1, 2)].append(name)
     if not points:
         return None
-    for place, names in points.items():
-        shown = ", ".join(dict.fromkeys(names))
-        axes.annotate(shown, place, xytext=(4, 3), textcoords="offset points", fontsize=6.5, color=INK)
     axes.set_xlabel("answer tokens a sentence")
     axes.set_ylabel("micro-F1")
-    axes.set_ylim(-0.03, 1.06)
+    best = _most(f1 for _, f1 in points)
+    axes.set_ylim(-0.03 * best, 1.06 * best)
     axes.set_xlim(0, 1.3 * max(tokens for tokens, _ in points))
     _legend(figure, axes, mixes)
+    _name(figure, axes, points)
     return figure
+
+
+def _most(scores: Iterable[float]) -> float:
+    """Where an axis of F1 ends: at 1, unless all scores are far below."""
+    best = max(scores)
+    return 1.0 if best > 0.4 else max(2 * best, 0.1)
+
+
+def _name(figure: Figure, axes: Axes, points: dict[tuple[float, float], list[str]]) -> None:
+    """The names beside their points; one that would cover another is moved up and tied to its point by a line."""
+    figure.draw_without_rendering()
+    taken: list[Bbox] = []
+    for place, names in sorted(points.items()):
+        shown = ", ".join(dict.fromkeys(names))
+        text = axes.annotate(shown, place, xytext=(4, 3), textcoords="offset points", fontsize=6.5, color=INK)
+        for height in range(3, 120, 8):
+            text.xyann = (4, height)
+            box = text.get_window_extent()
+            if not any(box.overlaps(other) for other in taken):
+                break
+        taken.append(box)
+        if height > 3:
+            line = {"arrowstyle": "-", "linewidth": 0.4, "color": INK}
+            axes.annotate("", place, xytext=(4, height + 2), textcoords="offset points", arrowprops=line)
 
 
 def _f1(some: Sequence[Answered]) -> list[float]:
