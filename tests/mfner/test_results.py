@@ -1,5 +1,6 @@
 """The results: hand-worked counts, the paper's three span shifts, planted mistakes, and a grid of scripted answers."""
 
+import itertools
 import json
 from collections import Counter
 from pathlib import Path
@@ -200,6 +201,18 @@ def test_a_confusion_of_types_is_drawn(tmp_path):
     one = Answered("draw1", "all", "multi_term", [sentence("rat", [gold], [said])], None, 1)
     assert mfner_figures.write([one], tmp_path) == ["f1_by_format", "confusion"]  # tokens were not counted
     assert (tmp_path / "confusion.png").stat().st_size > 2000
+
+
+def test_names_of_points_that_lie_together_do_not_cover_each_other():
+    figure, axes = mfner_figures._axes(5, 3)
+    axes.set_xlim(0, 300)
+    axes.set_ylim(0, 1)
+    mfner_figures._name(
+        figure, axes, {(100, 0.5): ["multi_term"], (101, 0.5): ["multi_tag"], (104, 0.51): ["conv_term"]}
+    )
+    boxes = [text.get_window_extent() for text in axes.texts if text.get_text()]
+    assert len(boxes) == 3
+    assert not any(a.overlaps(b) for a, b in itertools.combinations(boxes, 2))
 
 
 def test_length(answered):
