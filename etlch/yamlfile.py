@@ -87,7 +87,9 @@ def _demand_shallow(path: Path, text: str) -> None:
 
 def _line_of(error: yaml.YAMLError, text: str) -> int:
     mark = getattr(error, "problem_mark", None)
-    return mark.line + 1 if mark else text.count("\n", 0, getattr(error, "position", 0)) + 1
+    if mark:
+        return min(mark.line + 1, max(1, len(text.splitlines())))  # the end of a file is not on the line after it
+    return text.count("\n", 0, getattr(error, "position", 0)) + 1
 
 
 def _what(error: yaml.YAMLError) -> str:

@@ -35,6 +35,8 @@ def test_data_and_lines(tmp_path, content):
         (b"a: 1\n\n\xb1: 2\n", "x.yaml:3: not UTF-8: found byte 0xB1, invalid start byte (expected UTF-8)"),
         ("a: 1".encode("utf-16"), "x.yaml:1: not UTF-8: found byte 0xFF"),
         (b"a: 1\nb: c: d\n", "x.yaml:2: not YAML: mapping values are not allowed"),
+        (b"a: 1\nb: [", "x.yaml:2: not YAML: "),
+        (b"a: 1\nb: [\n", "x.yaml:2: not YAML: "),
         (b"a: 1\nb: \x07\n", "x.yaml:2: not YAML: "),
         (b"a: 1\n---\na: 2\n", "x.yaml:2: not YAML: "),
         (b"? [a]\n: 1\n", "x.yaml:1: not YAML: found unhashable key (expected the key a)"),
