@@ -61,27 +61,31 @@ def run(options: argparse.Namespace) -> int:
         overlap_tokens=options.overlap_tokens,
     )
     writer = writers.writer(options.format, options.out, extractor.card.format.part == "triples")
-    with contextlib.ExitStack() as stack:
-        paid = options.out.with_name(f".{options.out.name}.paid.jsonl") if options.out else _passing(stack)
-        if options.engine == "endpoint":
-            from etlch.infer.remote import RemoteEngine, remote_of
-
-            extractor.engine = RemoteEngine(remote_of(options, extractor.loaded.config, paid))
-        first = next(asked, None)
-        if first is None:
-            raise EtlchError("no document (expected files, folders, - for standard input, or --text TEXT)")
-        try:
-            status = _write(options, extractor, itertools.chain([first], asked), writer)
-        except BrokenPipeError:  # whoever read standard output has enough
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            return 1
-        paid.unlink(missing_ok=True)  # what an endpoint answered is in the output now
-        return status
+    first = next(asked, None)
+    if first is None:
+        raise EtlchError("no document (expected files, folders, - for standard input, or --text TEXT)")
+    try:
+        with _engine(options, extractor):
+            return _write(options, extractor, itertools.chain([first], asked), writer)
+    except BrokenPipeError:  # whoever read standard output has enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
 
 
-def _passing(stack: contextlib.ExitStack) -> Path:
-    """A file that is gone with the command: what went to standard output cannot be taken up again."""
-    return Path(stack.enter_context(tempfile.TemporaryDirectory())) / "paid.jsonl"
+@contextlib.contextmanager
+def _engine(options: argparse.Namespace, extractor: Extractor) -> Iterator[None]:
+    """A server in the model's place, if one is to answer. What it was paid for is kept beside --out until that is whole;
+    what went to standard output cannot be taken up again."""
+    if options.engine != "endpoint":
+        yield
+        return
+    from etlch.infer.remote import PAID, RemoteEngine, remote_of
+
+    with tempfile.TemporaryDirectory() as passing:
+        paid = options.out.with_name(f".{options.out.name}.{PAID}") if options.out else Path(passing) / PAID
+        extractor.engine = RemoteEngine(remote_of(options, extractor.loaded.config, paid))
+        yield
+        paid.unlink(missing_ok=True)
 
 
 def _documents(options: argparse.Namespace) -> Iterator[Document]:

@@ -99,7 +99,13 @@ class Loaded:
         ids, labels = list(rows["input_ids"]), list(rows["labels"])
         texts = self.tokenizer.batch_decode(ids, skip_special_tokens=False)
         labels = self.tokenizer.batch_decode(labels, skip_special_tokens=True)
-        return [Prompt(tuple(i), *rest) for i, *rest in zip(ids, texts, labels, self._questions(), strict=True)]
+        questions = self._questions()
+        if len(questions) != len(ids):
+            raise EtlchError(
+                f"{self.config.get('eval_dataset')}: LlamaFactory made {len(ids)} prompts (expected {len(questions)}, one a "
+                "row; it drops rows that it cannot read)"
+            )
+        return [Prompt(tuple(i), *rest) for i, *rest in zip(ids, texts, labels, questions, strict=True)]
 
     def _questions(self) -> list[str]:
         """What the user says in each prompt: LlamaFactory puts instruction and input together by a line break."""
