@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -74,16 +74,17 @@ def problems_of(record: Record) -> Iterator[str]:
     """Each way in which a record contradicts itself, as `field: what was found (what was expected)`."""
     if not record.id:
         yield "id: empty (expected a name that is unique in its file)"
-    size = len(record.text)
+    text, size = record.text, len(record.text)
     for number, entity in enumerate(record.entities):
-        where = f"entities[{number}]"
         for start, end in entity.spans:
             if not 0 <= start < end <= size:
-                yield f"{where}.spans: [{start}, {end}] is outside the text (expected 0 <= start < end <= {size})"
+                where = f"entities[{number}].spans: [{start}, {end}]"
+                yield f"{where} is outside the text (expected 0 <= start < end <= {size})"
                 return
-        sliced = " ".join(record.text[start:end] for start, end in entity.spans)
+        sliced = " ".join([text[start:end] for start, end in entity.spans])
         if entity.spans and sliced != entity.text:
-            yield f"{where}.spans: {[list(s) for s in entity.spans]} slices to {sliced!r} (expected {entity.text!r})"
+            where = f"entities[{number}].spans: {[list(s) for s in entity.spans]}"
+            yield f"{where} slices to {sliced!r} (expected {entity.text!r})"
 
 
 def record_from_json(row: Any) -> Record:
@@ -104,8 +105,8 @@ def record_from_json(row: Any) -> Record:
         lang=_string(row, "lang", default=""),
         theme=_string(row, "theme", default=""),
         source=_string(row, "source", default=""),
-        entities=tuple(_entity(e, f"entities[{i}]") for i, e in enumerate(_list(row, "entities"))),
-        triples=tuple(_triple(t, f"triples[{i}]") for i, t in enumerate(_list(row, "triples"))),
+        entities=_items(row, "entities", _entity, "text, type and spans"),
+        triples=_items(row, "triples", _triple, "head, relation and tail"),
         fields=_fields(row.get("fields", {})),
     )
 
@@ -184,50 +185,56 @@ def write_text(path: str | Path, text: str) -> None:
             temporary.unlink(missing_ok=True)
 
 
+class _Field(EtlchError):
+    """A field of an object is not what it should be; the message begins with its name."""
+
+
 def _string(row: dict[str, Any], key: str, default: str | None = None) -> str:
     value = row.get(key, default)
     if not isinstance(value, str):
         found = "nothing" if value is None else repr(value)[:60]
-        raise EtlchError(f"{key}: found {found} (expected a string)")
+        raise _Field(f"{key}: found {found} (expected a string)")
     return value
 
 
 def _list(row: dict[str, Any], key: str) -> list[Any]:
     value = row.get(key, [])
     if not isinstance(value, list):
-        raise EtlchError(f"{key}: found {type(value).__name__} (expected a list)")
+        raise _Field(f"{key}: found {type(value).__name__} (expected a list)")
     return value
 
 
-def _entity(row: Any, where: str) -> Entity:
-    if not isinstance(row, dict):
-        raise EtlchError(f"{where}: found {type(row).__name__} (expected an object with text, type and spans)")
+def _items(row: dict[str, Any], key: str, build: Callable[[dict[str, Any]], Any], parts: str) -> tuple[Any, ...]:
+    """Each object of a list, built; an error names its place."""
+    built: list[Any] = []
+    items = _list(row, key)
+    try:
+        for item in items:
+            if not isinstance(item, dict):
+                raise EtlchError(f"{key}[{len(built)}]: found {type(item).__name__} (expected an object with {parts})")
+            built.append(build(item))
+    except _Field as error:
+        raise EtlchError(f"{key}[{len(built)}].{error}") from None
+    return tuple(built)
+
+
+def _entity(row: dict[str, Any]) -> Entity:
     spans = []
-    try:
-        for key in ("text", "type"):
-            _string(row, key)
-        for span in _list(row, "spans"):
-            if not (isinstance(span, list) and len(span) == 2 and all(type(n) is int for n in span)):
-                raise EtlchError(f"spans: found {span!r} (expected [start, end])")
-            spans.append((span[0], span[1]))
-    except EtlchError as error:
-        raise EtlchError(f"{where}.{error}") from None
-    return Entity(row["text"], row["type"], tuple(spans))
+    for span in _list(row, "spans"):
+        if not (type(span) is list and len(span) == 2 and type(span[0]) is int and type(span[1]) is int):
+            raise _Field(f"spans: found {span!r} (expected [start, end])")
+        spans.append((span[0], span[1]))
+    return Entity(_string(row, "text"), _string(row, "type"), tuple(spans))
 
 
-def _triple(row: Any, where: str) -> Triple:
-    if not isinstance(row, dict):
-        raise EtlchError(f"{where}: found {type(row).__name__} (expected an object with head, relation and tail)")
-    try:
-        return Triple(
-            _string(row, "head"),
-            _string(row, "relation"),
-            _string(row, "tail"),
-            _string(row, "head_type", default=""),
-            _string(row, "tail_type", default=""),
-        )
-    except EtlchError as error:
-        raise EtlchError(f"{where}.{error}") from None
+def _triple(row: dict[str, Any]) -> Triple:
+    return Triple(
+        _string(row, "head"),
+        _string(row, "relation"),
+        _string(row, "tail"),
+        _string(row, "head_type", default=""),
+        _string(row, "tail_type", default=""),
+    )
 
 
 def _triple_to_json(triple: Triple) -> dict[str, str]:

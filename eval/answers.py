@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import json
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import islice, tee
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from etlch.records import Record, read_jsonl, read_records
 from etlch.tasks import Card, load_cards
 
 _KEPT_BYTES = 16 * 2**20
+_STEP = 256  # answers of one run that are read before the next one's
 _FIELDS = ("prompt", "predict", "label")
 
 
@@ -184,13 +185,13 @@ def clashes(runs: Iterable[Run]) -> list[str]:
     return problems
 
 
-def read_answers(run: Run, gold: Gold) -> Iterator[Answer]:
-    """The run's answers in order, each with its record; constant memory.
+def read_answers(run: Run, gold: Gold, records: Iterable[Record] | None = None) -> Iterator[Answer]:
+    """The run's answers in order, each with its record; constant memory. `records` (default: read them): the test set's.
 
     Raises EtlchError naming file and line: a line that is not JSON (cut, say), a key that is missing or not a string, a
     prompt that is not the record's, too few or too many rows, an empty file.
     """
-    records = iter(gold.test) if run.samples is None else islice(gold.test, run.samples)
+    records = islice(gold.test if records is None else records, run.samples)
     count = 0
     for line, row in read_jsonl(run.file):
         where = f"{run.file}:{line}"
@@ -220,21 +221,42 @@ def read_answers(run: Run, gold: Gold) -> Iterator[Answer]:
         raise EtlchError(f"{run.file}: no rows, and {gold.path} has no records (expected at least one)")
 
 
-def check_answers(runs: Iterable[Run], gold: dict[str, Gold]) -> list[int]:
-    """Read every run once; how many answers each has. Raises ManyErrors with the first problem of each run."""
-    counts: list[int] = []
-    problems: list[str] = []
-    for run in runs:
-        try:
-            if run.task not in gold:
-                raise EtlchError(
-                    f"{run.file.parent}: no card for task {run.task!r} (expected {', '.join(sorted(gold))})"
-                )
-            counts.append(sum(1 for _ in read_answers(run, gold[run.task])))
-        except EtlchError as error:
-            problems.append(str(error))
+def check_answers(runs: Sequence[Run], gold: dict[str, Gold]) -> list[int]:
+    """Read every run once; how many answers each has. Raises ManyErrors with the first problem of each run.
+
+    The runs of a test set are read in step, so that it is read once for all of them.
+    """
+    problems: dict[int, str] = {}
+    counts = [0] * len(runs)
+    together: dict[int, list[int]] = {}
+    for number, run in enumerate(runs):
+        if run.task in gold:
+            together.setdefault(id(gold[run.task].test), []).append(number)
+        else:
+            names = ", ".join(sorted(gold))
+            problems[number] = f"{run.file.parent}: no card for task {run.task!r} (expected {names})"
+    for numbers in together.values():
+        test = gold[runs[numbers[0]].task].test
+        shared = tee((record for record in test), len(numbers))
+        readers = {
+            number: read_answers(runs[number], gold[runs[number].task], records)
+            for number, records in zip(numbers, shared, strict=True)
+        }
+        del shared  # or what one reader has read would be kept for a reader that has ended
+        while readers:
+            for number in list(readers):
+                try:
+                    count = sum(1 for _ in islice(readers[number], _STEP))
+                except EtlchError as error:
+                    problems[number], count = str(error), 0
+                counts[number] += count
+                if problems.get(number, "").startswith(f"{test.path}:"):  # the test set itself cannot be read
+                    readers.clear()
+                    break
+                if count < _STEP:
+                    del readers[number]
     if problems:
-        raise ManyErrors(problems)
+        raise ManyErrors(list(dict.fromkeys(problems[number] for number in sorted(problems))))
     return counts
 
 

@@ -257,6 +257,29 @@ def test_large_test_sets_are_streamed_with_the_same_result(made: Made, monkeypat
     assert read(made, file) == kept
 
 
+def test_a_broken_test_set_is_told_once_and_no_run_is_blamed(made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("eval.answers._STEP", 1)
+    for system in ("a", "b", "c"):
+        made.run(system, "ner")
+    with (made.root / "test.jsonl").open("a", encoding="utf-8") as handle:
+        handle.write("{\n")
+    runs, _ = find_runs(made.runs)
+    with pytest.raises(ManyErrors) as error:
+        check_answers(runs, load_gold(made.tasks))
+    assert [problem.split(":")[0] for problem in error.value.problems] == [str(made.root / "test.jsonl")]
+
+
+def test_runs_read_in_step_are_counted_each(made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("eval.answers._KEPT_BYTES", 0)
+    monkeypatch.setattr("eval.answers._STEP", 1)
+    for system in ("a", "b", "c"):
+        made.run(system, "ner")
+        made.run(system, "kge")
+    runs, _ = find_runs(made.runs)
+    gold = load_gold(made.tasks)
+    assert check_answers(runs, gold) == [sum(1 for _ in read_answers(run, gold[run.task])) for run in runs]
+
+
 def test_a_missing_test_set_is_named(made: Made) -> None:
     file = made.run("a", "ner")
     (made.root / "test.jsonl").unlink()
