@@ -99,8 +99,8 @@ def _again(items: list, count: int) -> Iterator:
     return islice(cycle(items), count)
 
 
-def timed(*arguments: str) -> tuple[float, float]:
-    """Run `python -m eval` with arguments; seconds, and peak memory in MB of the largest process."""
+def timed(*arguments: str) -> tuple[float, float, float]:
+    """Run `python -m eval` with arguments; seconds, seconds of CPU, and peak memory in MB of the largest process."""
     root = str(Path(__file__).resolve().parents[1])
     start = time.perf_counter()
     child = subprocess.Popen(
@@ -109,7 +109,7 @@ def timed(*arguments: str) -> tuple[float, float]:
     _, status, usage = os.wait4(child.pid, 0)
     if status:
         sys.exit(f"python -m eval {' '.join(arguments)}: exit status {status}")
-    return time.perf_counter() - start, usage.ru_maxrss / 1024
+    return time.perf_counter() - start, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
 
 
 def bench_rouge(pairs: int, seed: int) -> list[list[str]]:
@@ -150,7 +150,7 @@ def bench_report(systems: int, samples: int, jobs: int, seed: int) -> list[list[
         for command, label in (("score", "scored"), ("report", "report, cold"), ("report", "report, again")):
             out = folder / command
             arguments = ("--tasks", str(folder / "tasks"), "--out", str(out), "--jobs", str(jobs), "--no-cosine")
-            seconds, memory = timed(command, str(folder / "runs"), *arguments)
+            seconds, _, memory = timed(command, str(folder / "runs"), *arguments)
             what = f"{systems * samples * len(PARTS):,} answers of {length:.0f} characters, {label}"
             rows.append([what, f"{seconds:.1f} s, {memory:,.0f} MB"])
     return rows
@@ -164,9 +164,9 @@ def bench_many(answers: int, jobs: int, seed: int) -> list[str]:
         samples = max(1, answers // (systems * len(PARTS)))
         write_experiment(folder, systems, samples, seed)
         arguments = ("--tasks", str(folder / "tasks"), "--out", str(folder / "out"), "--jobs", str(jobs), "--no-cosine")
-        seconds, memory = timed("score", str(folder / "runs"), *arguments)
+        seconds, cpu, memory = timed("score", str(folder / "runs"), *arguments)
     count = systems * samples * len(PARTS)
-    return [f"{count:,} answers scored", f"{seconds:,.1f} s, {1e3 * seconds / count:.2f} ms each, {memory:,.0f} MB"]
+    return [f"{count:,} answers scored", f"{seconds:,.1f} s, {1e3 * cpu / count:.2f} ms of CPU each, {memory:,.0f} MB"]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -2,12 +2,14 @@
 
     python -m etlch.nano init      runs/nano/init    the character tokenizer, and random weights in which a rough copying circuit is laid
     python -m etlch.nano data      runs/nano/data    what it is trained on, generated here, no corpus
-    llamafactory-cli train llamafactory_configs/nano_base_list.yaml   repeat random strings; list what short passages name
-    llamafactory-cli train llamafactory_configs/nano_base_read.yaml   the same in long passages, and in layouts that the question shows
+    llamafactory-cli train llamafactory_configs/nano_base_few.yaml    repeat random strings; list names of five kinds in short passages
+    llamafactory-cli train llamafactory_configs/nano_base_list.yaml   the same with fourteen kinds
+    llamafactory-cli train llamafactory_configs/nano_base_read.yaml   long passages, words of a dictionary, layouts that the question shows
     python -m etlch.nano publish   models/nano       a copy of the result without the trainer's files
 
-The passages are drawn from a grammar with invented names, so the model learns to find and copy, knows no fact, and has
-never seen JSON, a triple or an article of this project: what it can do after fine-tuning, it learned from the data.
+The passages are drawn from a grammar with invented names and words of a dictionary, so the model learns to find and copy
+and where words begin and end, knows no fact, and has never seen JSON, a triple or an article of this project: what it can
+do after fine-tuning, it learned from the data.
 """
 
 from __future__ import annotations
@@ -15,7 +17,8 @@ from __future__ import annotations
 import random
 import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,7 +26,6 @@ from etlch.errors import EtlchError
 from etlch.records import dump_json, write_text
 
 SEED = 1234
-SHORT_ROWS, LONG_ROWS = 27_000, 15_000
 HIDDEN, LAYERS, HEADS, FEED_FORWARD = 128, 4, 4, 384
 COPYING_HEADS = 3  # of the four, in the first two layers
 ROPE_THETA = 500_000.0
@@ -168,9 +170,11 @@ FREQUENT = "的一是在不了有和人這中大為上個國我以要他時來�
 
 
 class Draw(random.Random):
-    """Random numbers, and the two sets of characters that names are made of, which each passage narrows for itself."""
+    """Random numbers, the two sets of characters that names are made of, which each passage narrows for itself, and how
+    many cues and endings of a kind are in use."""
 
     pools = (list(CHARACTERS), list(FREQUENT))
+    most = 100
 
     def narrow(self) -> None:
         """Draw new sets: now and then few characters, which then recur in many names, as in a text about one subject."""
@@ -203,7 +207,7 @@ def _number(rng: Draw) -> str:
 
 def _with_suffix(suffixes: str, low: int = 1, high: int = 3) -> Callable[[Draw], str]:
     options = suffixes.split()
-    return lambda rng: _stem(rng, low, high) + rng.choice(options)
+    return lambda rng: _stem(rng, low, high) + rng.choice(options[: rng.most])
 
 
 def _person(rng: Draw) -> str:
@@ -281,6 +285,22 @@ NAMES: dict[str, Callable[[Draw], str]] = {
     "自然科學": _with_suffix("律 定律 原理 元素 氧 酸 效應 理論 波 粒子 常數 反應 細胞 能 基因 方程式 氣"),
 }
 
+
+@cache
+def _words() -> dict[str, list[str]]:
+    """Kind -> words: frequent words of the dictionary of jieba (MIT licence), written in Taiwan's characters by OpenCC."""
+    lines = Path(__file__).with_name("nano_words.txt").read_text(encoding="utf-8").splitlines()
+    return {kind: words for kind, *words in map(str.split, lines) if kind != "#"}
+
+
+def _word(kind: str) -> Callable[[Draw], str]:
+    return lambda rng: rng.choice(_words()[kind])
+
+
+NAMES |= {kind: _word(kind) for kind in ("地名", "機構", "名詞")}
+NAMES["人名"] = lambda rng: _person(rng) if rng.random() < 0.6 else rng.choice(_words()["人名"])
+FILLERS = {kind: _word(kind) for kind in ("動詞", "形容詞", "副詞")}  # are not names
+
 PATTERNS = (
     "{人物}是{地理地區}的{專業}",
     "{人物}在{時間}出生於{地理地區}",
@@ -317,6 +337,38 @@ PATTERNS = (
     "這種{生物}又稱{生物}",
     "{度量}的{自然科學}能夠產生{度量}的{自然科學}",
 )
+FEW = (
+    "{人物}在{時間}出生於{地理地區}",
+    "{組織}成立於{時間}，總部位於{地理地區}",
+    "{生物}分布於{地理地區}和{地理地區}",
+    "{生物}以{生物}為食",
+    "{人物}與{人物}合作",
+    "{人物}前往{地理地區}",
+    "{人物}創立了{組織}",
+    "{時間}，{人物}發現{生物}",
+)
+WORDS = (
+    "{名詞}{副詞}{動詞}{名詞}",
+    "{形容詞}的{名詞}{動詞}了{名詞}",
+    "{人名}{副詞}{動詞}{地名}的{名詞}",
+    "{人名}在{地名}{動詞}{名詞}",
+    "{時間}，{人名}{動詞}{機構}",
+    "{機構}{動詞}{名詞}，{副詞}{動詞}{名詞}",
+    "{地名}的{名詞}{副詞}{形容詞}",
+    "{名詞}、{名詞}與{名詞}都{動詞}{名詞}",
+    "{地名}位於{地名}，{動詞}{度量}",
+    "{名詞}是{形容詞}的{名詞}，{動詞}於{時間}",
+    "{動詞}{名詞}的{人名}{動詞}了{產品}",
+    "{人名}是{地名}{機構}的{名詞}",
+    "{名詞}可以{動詞}{名詞}，也能{動詞}{名詞}",
+    "{機構}在{地名}{動詞}了{度量}{名詞}",
+    "從{時間}到{時間}，{地名}{副詞}{動詞}{名詞}",
+    "{名詞}由{名詞}和{名詞}{動詞}而成",
+    "{產品}{副詞}{動詞}{人名}和{人名}",
+    "{名詞}{動詞}{度量}，{副詞}比{名詞}{形容詞}",
+    "{動詞}{名詞}時，{名詞}會{動詞}{名詞}",
+    "{副詞}{動詞}的{名詞}稱為{名詞}",
+)
 # what may stand before a name and tell its type, as in running text
 CUES = {
     "人物": "物理學家 作家 國王 導演 詩人 總統 名叫 畫家 醫師 叫做",
@@ -338,31 +390,36 @@ LINKS = ("{}也是如此", "關於{}", "至於{}", "{}之後", "除了{}以外",
 JOINTS = ("，因此", "，而且", "，當時", "，不過", "；", "，並", "，同時")
 
 
-def _clause(rng: Draw, cued: float) -> tuple[str, list[tuple[str, str]]]:
-    """One filled pattern and its (type, name) pairs in order; the given share of the names with a cue before it."""
+def _clause(rng: Draw, patterns: Sequence[str], cued: float) -> tuple[str, list[tuple[str, str]]]:
+    """One filled pattern and its (kind, name) pairs in order; the given share of the names with a cue before it."""
     names: list[tuple[str, str]] = []
-    parts = rng.choice(PATTERNS).split("{")
+    parts = rng.choice(patterns).split("{")
     text = [parts[0]]
     for part in parts[1:]:
         kind, rest = part.split("}")
+        if kind in FILLERS:
+            text += [FILLERS[kind](rng), rest]
+            continue
         name = NAMES[kind](rng)
         names.append((kind, name))
-        cue = rng.choice(CUES[kind].split()) if rng.random() < cued else ""
+        cue = rng.choice(CUES[kind].split()[: rng.most]) if kind in CUES and rng.random() < cued else ""
         text += [cue, name, rest]
     return "".join(text), names
 
 
-def passage(rng: Draw, sentences: int, cued: float) -> list[tuple[str, list[tuple[str, str]]]]:
-    """Generated sentences, some of them naming again what an earlier one named."""
+def passage(
+    rng: Draw, sentences: int, cued: float, patterns: Sequence[str] = PATTERNS, again: float = 0.5
+) -> list[tuple[str, list[tuple[str, str]]]]:
+    """Generated sentences; the given share of them (but for the first) names again what an earlier one named."""
     rng.narrow()
     made = []
     earlier: list[tuple[str, str]] = []
     for _ in range(sentences):
-        text, names = _clause(rng, cued)
+        text, names = _clause(rng, patterns, cued)
         if rng.random() < 0.5:
-            more, more_names = _clause(rng, cued)
+            more, more_names = _clause(rng, patterns, cued)
             text, names = text + rng.choice(JOINTS) + more, names + more_names
-        if earlier and rng.random() < 0.5:
+        if earlier and rng.random() < again:
             kind, name = rng.choice(earlier)
             text, names = f"{rng.choice(LINKS).format(name)}，{text}", [(kind, name), *names]
         earlier += names
@@ -461,11 +518,17 @@ class Stage(NamedTuple):
     sizes: tuple[int, ...]  # of a passage, in sentences
     cued: tuple[float, ...]  # the share of names with a cue before them, drawn for each passage
     questions: tuple[tuple[Callable, int], ...]  # with their weights
+    patterns: tuple[tuple[str, ...], ...] = (PATTERNS,)  # one of these sets for each passage
+    again: float = 0.5  # the share of sentences that name again what an earlier one named
+    most: int = 100  # cues and endings of a kind
 
 
+# the few kinds of the first stage let the model find out that a list goes on with the next name of its kind; begun with all
+# kinds at once, it had not found out after four times as many rows
 STAGES = {
-    "list": Stage(SHORT_ROWS, (1, 1, 2, 2, 3, 4), (1.0,), PLAIN),
-    "read": Stage(LONG_ROWS, (1, 2, 3, 4, 6, 8), (0.2, 0.5, 0.8), LAID_OUT),
+    "few": Stage(20_000, (1, 1, 2, 2, 3, 4), (1.0,), PLAIN, (FEW,), again=0.0, most=3),
+    "list": Stage(30_000, (1, 1, 2, 2, 3, 4), (1.0, 0.8), PLAIN, (PATTERNS, PATTERNS, FEW)),
+    "read": Stage(11_000, (1, 2, 3, 4, 6, 8), (0.2, 0.5, 0.8), LAID_OUT, (PATTERNS, WORDS)),
 }
 COPIED = 0.12  # of the rows are strings to repeat
 TURNS = 6
@@ -473,7 +536,7 @@ TURNS = 6
 
 def reading_row(rng: Draw, stage: Stage) -> list[tuple[str, str]]:
     """Questions about one generated passage, which stands after or before the first of them: one row teaches many answers."""
-    made = passage(rng, rng.choice(stage.sizes), rng.choice(stage.cued))
+    made = passage(rng, rng.choice(stage.sizes), rng.choice(stage.cued), rng.choice(stage.patterns), stage.again)
     asks = rng.choices([q for q, _ in stage.questions], [w for _, w in stage.questions], k=TURNS)
     turns = {
         answer: question for question, answer in (ask(rng, made) for ask in asks)
@@ -501,6 +564,7 @@ def copy_row(rng: Draw) -> list[tuple[str, str]]:
 def stage_rows(name: str) -> Iterator[list[tuple[str, str]]]:
     """The rows of a stage, each a conversation of (question, answer)."""
     rng, stage = Draw(f"{SEED} {name}"), STAGES[name]
+    rng.most = stage.most
     for _ in range(stage.rows):
         yield copy_row(rng) if rng.random() < COPIED else reading_row(rng, stage)
 

@@ -1,6 +1,7 @@
 """The embedded model: its tokenizer loses nothing, its data is the same each time, and it copies."""
 
 import random
+import re
 
 import pytest
 
@@ -41,6 +42,19 @@ def test_generated_rows_are_answerable_and_repeatable(stage):
     assert all(len({answer for _, answer in row}) == len(row) for row in rows), "no answer twice"
     answers = [answer for row in rows for _, answer in row]
     assert not any('": ["' in answer or "－" in answer for answer in answers)  # none of the tasks' layouts
+
+
+def test_every_slot_of_every_pattern_can_be_filled():
+    slots = {
+        slot
+        for patterns in (nano.PATTERNS, nano.FEW, nano.WORDS)
+        for p in patterns
+        for slot in re.findall("{(.+?)}", p)
+    }
+    assert slots <= {*nano.NAMES, *nano.FILLERS}
+    assert {"名詞", "動詞"} <= slots
+    words = [word for words in nano._words().values() for word in words]
+    assert len(words) == len(set(words)) > 10_000
 
 
 def test_a_list_has_every_name_of_its_kind_in_the_order_of_the_text():
