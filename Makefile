@@ -115,7 +115,7 @@ bench: $(READY) ## speed, side by side with the peers
 nano: $(READY) ## make models/nano again (about an hour on two cores)
 	@$(BIN)/python -m etlch.nano init
 	@$(BIN)/python -m etlch.nano data
-	@for stage in few list read; do FORCE_TORCHRUN=1 NPROC_PER_NODE=2 OMP_NUM_THREADS=1 $(BIN)/etlch train configs/nano_base_$$stage.yaml $(RUN_FLAGS) || exit $$?; done
+	@for stage in few list read topic; do FORCE_TORCHRUN=1 NPROC_PER_NODE=2 OMP_NUM_THREADS=1 $(BIN)/etlch train configs/nano_base_$$stage.yaml $(RUN_FLAGS) || exit $$?; done
 	@$(BIN)/python -m etlch.nano publish
 
 lint: $(READY) ## ruff, format included

@@ -5,6 +5,7 @@
     llamafactory-cli train llamafactory_configs/nano_base_few.yaml    repeat random strings; list names of five kinds in short passages
     llamafactory-cli train llamafactory_configs/nano_base_list.yaml   the same with fourteen kinds
     llamafactory-cli train llamafactory_configs/nano_base_read.yaml   long passages, words of a dictionary, layouts that the question shows
+    llamafactory-cli train llamafactory_configs/nano_base_topic.yaml  the same with a name that comes again in most sentences
     python -m etlch.nano publish   models/nano       a copy of the result without the trainer's files
 
 The passages are drawn from a grammar with invented names and words of a dictionary, so the model learns to find and copy
@@ -390,8 +391,13 @@ LINKS = ("{}也是如此", "關於{}", "至於{}", "{}之後", "除了{}以外",
 JOINTS = ("，因此", "，而且", "，當時", "，不過", "；", "，並", "，同時")
 
 
-def _clause(rng: Draw, patterns: Sequence[str], cued: float) -> tuple[str, list[tuple[str, str]]]:
-    """One filled pattern and its (kind, name) pairs in order; the given share of the names with a cue before it."""
+def _clause(
+    rng: Draw, patterns: Sequence[str], cued: float, topic: tuple[str, str] | None = None
+) -> tuple[str, list[tuple[str, str]]]:
+    """One filled pattern and its (kind, name) pairs in order; the given share of the names with a cue before it.
+
+    Where there is a topic it fills most of the first slots for its kind.
+    """
     names: list[tuple[str, str]] = []
     parts = rng.choice(patterns).split("{")
     text = [parts[0]]
@@ -400,7 +406,10 @@ def _clause(rng: Draw, patterns: Sequence[str], cued: float) -> tuple[str, list[
         if kind in FILLERS:
             text += [FILLERS[kind](rng), rest]
             continue
-        name = NAMES[kind](rng)
+        if topic and kind == topic[0] and topic not in names and rng.random() < 0.7:
+            name = topic[1]
+        else:
+            name = NAMES[kind](rng)
         names.append((kind, name))
         cue = rng.choice(CUES[kind].split()[: rng.most]) if kind in CUES and rng.random() < cued else ""
         text += [cue, name, rest]
@@ -408,21 +417,30 @@ def _clause(rng: Draw, patterns: Sequence[str], cued: float) -> tuple[str, list[
 
 
 def passage(
-    rng: Draw, sentences: int, cued: float, patterns: Sequence[str] = PATTERNS, again: float = 0.5
+    rng: Draw,
+    sentences: int,
+    cued: float,
+    patterns: Sequence[str] = PATTERNS,
+    again: float = 0.5,
+    topical: float = 0.0,
 ) -> list[tuple[str, list[tuple[str, str]]]]:
-    """Generated sentences; the given share of them (but for the first) names again what an earlier one named."""
+    """Generated sentences; the given share of them (but for the first) names again what an earlier one named.
+
+    `topical`: how often the passage has a topic, a name of its first sentence that comes again in most others.
+    """
     rng.narrow()
-    made = []
-    earlier: list[tuple[str, str]] = []
+    made: list[tuple[str, list[tuple[str, str]]]] = []
+    topic = None
     for _ in range(sentences):
-        text, names = _clause(rng, patterns, cued)
+        text, names = _clause(rng, patterns, cued, topic)
         if rng.random() < 0.5:
-            more, more_names = _clause(rng, patterns, cued)
+            more, more_names = _clause(rng, patterns, cued, topic)
             text, names = text + rng.choice(JOINTS) + more, names + more_names
-        if earlier and rng.random() < again:
-            kind, name = rng.choice(earlier)
+        if made and rng.random() < again:
+            kind, name = topic or rng.choice([pair for _, earlier in made for pair in earlier])
             text, names = f"{rng.choice(LINKS).format(name)}，{text}", [(kind, name), *names]
-        earlier += names
+        if topical and not made and rng.random() < topical:
+            topic = rng.choice(names)
         made.append((text + "。", names))
     return made
 
@@ -521,14 +539,17 @@ class Stage(NamedTuple):
     patterns: tuple[tuple[str, ...], ...] = (PATTERNS,)  # one of these sets for each passage
     again: float = 0.5  # the share of sentences that name again what an earlier one named
     most: int = 100  # cues and endings of a kind
+    topical: float = 0.0  # the share of passages in which one name comes again and again
 
 
 # the few kinds of the first stage let the model find out that a list goes on with the next name of its kind; begun with all
-# kinds at once, it had not found out after four times as many rows
+# kinds at once, it had not found out after four times as many rows. In a real article one name stands in nearly every
+# sentence; a model that never saw this goes round in circles there, since after each place another name comes next
 STAGES = {
     "few": Stage(20_000, (1, 1, 2, 2, 3, 4), (1.0,), PLAIN, (FEW,), again=0.0, most=3),
     "list": Stage(30_000, (1, 1, 2, 2, 3, 4), (1.0, 0.8), PLAIN, (PATTERNS, PATTERNS, FEW)),
     "read": Stage(11_000, (1, 2, 3, 4, 6, 8), (0.2, 0.5, 0.8), LAID_OUT, (PATTERNS, WORDS)),
+    "topic": Stage(5_000, (2, 3, 4, 6, 8), (0.2, 0.5), LAID_OUT, (PATTERNS, WORDS, WORDS), topical=0.8),
 }
 COPIED = 0.12  # of the rows are strings to repeat
 TURNS = 6
@@ -536,7 +557,9 @@ TURNS = 6
 
 def reading_row(rng: Draw, stage: Stage) -> list[tuple[str, str]]:
     """Questions about one generated passage, which stands after or before the first of them: one row teaches many answers."""
-    made = passage(rng, rng.choice(stage.sizes), rng.choice(stage.cued), rng.choice(stage.patterns), stage.again)
+    made = passage(
+        rng, rng.choice(stage.sizes), rng.choice(stage.cued), rng.choice(stage.patterns), stage.again, stage.topical
+    )
     asks = rng.choices([q for q, _ in stage.questions], [w for _, w in stage.questions], k=TURNS)
     turns = {
         answer: question for question, answer in (ask(rng, made) for ask in asks)
@@ -595,7 +618,7 @@ def publish(source: Path, target: Path) -> None:
 
     if not (source / "model.safetensors").is_file():
         raise EtlchError(
-            f"{source}: no model.safetensors (expected the output of nano_base_read.yaml; run `make nano`)"
+            f"{source}: no model.safetensors (expected the output of nano_base_topic.yaml; run `make nano`)"
         )
     model = AutoModelForCausalLM.from_pretrained(source, dtype=torch.float32)
     model.generation_config.do_sample = False
@@ -617,7 +640,7 @@ def main(arguments: list[str]) -> int:
     elif step == "data":
         data(root / "data")
     elif step == "publish":
-        publish(root / "read", Path("models/nano"))
+        publish(root / "topic", Path("models/nano"))
     else:
         print(__doc__, file=sys.stderr)
         return 2
