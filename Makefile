@@ -112,7 +112,7 @@ mfner: $(READY) ## twelve output formats on eight biomedical corpora (docs/mfner
 bench: $(READY) ## speed, side by side with the peers
 	@for script in benchmarks/bench_*.py; do $(BIN)/python $$script || exit $$?; done
 
-nano: $(READY) ## make models/nano again (about an hour on two cores)
+nano: $(READY) ## make models/nano again (somewhat over an hour on two cores)
 	@$(BIN)/python -m etlch.nano init
 	@$(BIN)/python -m etlch.nano data
 	@for stage in few list read topic; do FORCE_TORCHRUN=1 NPROC_PER_NODE=2 OMP_NUM_THREADS=1 $(BIN)/etlch train configs/nano_base_$$stage.yaml $(RUN_FLAGS) || exit $$?; done
