@@ -544,7 +544,7 @@ class Stage(NamedTuple):
 
 # the few kinds of the first stage let the model find out that a list goes on with the next name of its kind; begun with all
 # kinds at once, it had not found out after four times as many rows. In a real article one name stands in nearly every
-# sentence; a model that never saw this goes round in circles there, since after each place another name comes next
+# sentence, and after each place another name comes next, so going on from the last name leads in circles
 STAGES = {
     "few": Stage(20_000, (1, 1, 2, 2, 3, 4), (1.0,), PLAIN, (FEW,), again=0.0, most=3),
     "list": Stage(30_000, (1, 1, 2, 2, 3, 4), (1.0, 0.8), PLAIN, (PATTERNS, PATTERNS, FEW)),

@@ -219,12 +219,12 @@ def _items(row: dict[str, Any], key: str, build: Callable[[dict[str, Any]], Any]
 
 
 def _entity(row: dict[str, Any]) -> Entity:
-    spans = []
+    text, kind, spans = _string(row, "text"), _string(row, "type"), []
     for span in _list(row, "spans"):
         if not (type(span) is list and len(span) == 2 and type(span[0]) is int and type(span[1]) is int):
             raise _Field(f"spans: found {span!r} (expected [start, end])")
         spans.append((span[0], span[1]))
-    return Entity(_string(row, "text"), _string(row, "type"), tuple(spans))
+    return Entity(text, kind, tuple(spans))
 
 
 def _triple(row: dict[str, Any]) -> Triple:

@@ -236,28 +236,33 @@ def check_answers(runs: Sequence[Run], gold: dict[str, Gold]) -> list[int]:
             names = ", ".join(sorted(gold))
             problems[number] = f"{run.file.parent}: no card for task {run.task!r} (expected {names})"
     for numbers in together.values():
-        test = gold[runs[numbers[0]].task].test
-        shared = tee(chain.from_iterable([test]), len(numbers))  # an error of the test set comes with the first read
-        readers = {
-            number: read_answers(runs[number], gold[runs[number].task], records)
-            for number, records in zip(numbers, shared, strict=True)
-        }
-        del shared  # or what one reader has read would be kept for a reader that has ended
-        while readers:
-            for number in list(readers):
-                try:
-                    count = sum(1 for _ in islice(readers[number], _STEP))
-                except EtlchError as error:
-                    problems[number], count = str(error), 0
-                counts[number] += count
-                if problems.get(number, "").startswith(f"{test.path}:"):  # the test set itself cannot be read
-                    readers.clear()
-                    break
-                if count < _STEP:
-                    del readers[number]
+        _count_in_step({number: runs[number] for number in numbers}, gold, counts, problems)
     if problems:
         raise ManyErrors(list(dict.fromkeys(problems[number] for number in sorted(problems))))
     return counts
+
+
+def _count_in_step(runs: dict[int, Run], gold: dict[str, Gold], counts: list[int], problems: dict[int, str]) -> None:
+    """Count the answers of the runs of one test set, some of each run at a time; a run with a problem is left there."""
+    test = gold[next(iter(runs.values())).task].test
+    shared = tee(chain.from_iterable([test]), len(runs))  # an error of the test set comes with the first read
+    readers = {
+        number: read_answers(run, gold[run.task], records)
+        for (number, run), records in zip(runs.items(), shared, strict=True)
+    }
+    del shared  # or what one reader has read would be kept for a reader that has ended
+    while readers:
+        for number, reader in list(readers.items()):
+            try:
+                count = sum(1 for _ in islice(reader, _STEP))
+            except EtlchError as error:
+                problems[number] = str(error)
+                if problems[number].startswith(f"{test.path}:"):  # the test set itself cannot be read
+                    return
+                count = 0
+            counts[number] += count
+            if count < _STEP:
+                del readers[number]
 
 
 def same_prompt(prompt: str, expected: str) -> bool:
