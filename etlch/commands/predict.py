@@ -24,6 +24,8 @@ def _add_engines(predict: argparse.ArgumentParser) -> None:
     predict.add_argument("--engine", choices=engines, default=engines[0], help=about)
     schema = "JSON of the tasks' schemas and nothing else; a system of its own, <system>+schema"
     predict.add_argument("--schema", action="store_true", help=schema)
+    often = "lower a token's score by F for each time the answer has it (OpenAI's frequency_penalty): ends the loops of small models"
+    predict.add_argument("--frequency-penalty", type=float, metavar="F", help=often)
     add_server(predict)
 
 
@@ -33,6 +35,8 @@ def _run(options: argparse.Namespace) -> int:
     job = predict.read_job(options.config, options.overrides)
     if options.schema:
         job = predict.with_schema(job)
+    if options.frequency_penalty is not None:
+        job = predict.with_frequency_penalty(job, options.frequency_penalty)
     for folder in engines.answer(job, options):
         print(folder)
     return 0

@@ -17,6 +17,8 @@ def answer(job: Job, options: Namespace) -> list[Path]:
     if options.engine == "llamafactory":
         if job.schema:
             raise EtlchError("--schema: LlamaFactory's predict knows no schema (expected --engine transformers)")
+        if "frequency_penalty" in job.config:
+            raise EtlchError("--frequency-penalty: LlamaFactory's predict knows none (expected --engine transformers)")
         return predict.with_llamafactory(job, options.force)
     start = _local if options.engine == "transformers" else partial(_remote, options)
     return predict.with_engine(job, options.engine, partial(_shaped, start, job), options.force)

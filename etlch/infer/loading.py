@@ -54,7 +54,7 @@ class Loaded:
         with _advice():
             from llamafactory.hparams import get_train_args
 
-            return get_train_args(dict(self.config))
+            return get_train_args({key: value for key, value in self.config.items() if key != "frequency_penalty"})
 
     @cached_property
     def tokenizer(self):

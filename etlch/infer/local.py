@@ -16,7 +16,7 @@ DEFAULT_NEW_TOKENS = 1024  # LlamaFactory's
 class LocalEngine:
     """Greedy answers of the config's model, each in its prompt's shape where it has one.
 
-    processors: what changes the scores of tokens; the config's repetition_penalty is added. Raises EtlchError for settings
+    processors: what changes the scores of tokens; the config's repetition_penalty and frequency_penalty are added. Raises EtlchError for settings
     that are not greedy.
     """
 
@@ -34,6 +34,10 @@ class LocalEngine:
             from etlch.infer.penalty import RepetitionPenalty
 
             self.processors.append(RepetitionPenalty(penalty))
+        if often := float(config.get("frequency_penalty") or 0.0):
+            from etlch.infer.penalty import FrequencyPenalty
+
+            self.processors.append(FrequencyPenalty(often))
 
     @property
     def most_tokens(self) -> int:

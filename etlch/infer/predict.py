@@ -34,6 +34,7 @@ DECODING = (
     "do_sample",
     "max_new_tokens",
     "repetition_penalty",
+    "frequency_penalty",
     "temperature",
     "top_p",
     "top_k",
@@ -87,6 +88,13 @@ def with_schema(job: Job) -> Job:
     system = job.output.parent
     output = system.with_name(f"{system.name}+schema") / job.output.name
     return replace(job, config=job.config | {"output_dir": output.as_posix()}, schema=True)
+
+
+def with_frequency_penalty(job: Job, penalty: float) -> Job:
+    """The same job with a penalty on what an answer has said before; run.json tells it. Raises EtlchError for one not above 0."""
+    if not 0 < penalty <= 2:
+        raise EtlchError(f"--frequency-penalty: found {penalty:g} (expected above 0 and at most 2, for example 0.1)")
+    return replace(job, config=job.config | {"frequency_penalty": penalty})
 
 
 def with_llamafactory(job: Job, force: bool = False) -> list[Path]:

@@ -134,6 +134,8 @@ def remote_of(options: Namespace, config: Config, paid: Path) -> Remote:
     body = {"temperature": 0, "max_tokens": int(config.get("max_new_tokens") or DEFAULT_NEW_TOKENS)}
     if float(config.get("repetition_penalty") or 1.0) != 1.0:
         body["repetition_penalty"] = float(config["repetition_penalty"])
+    if config.get("frequency_penalty"):
+        body["frequency_penalty"] = float(config["frequency_penalty"])
     body |= json.loads(options.request)
     model = options.served_as or str(config["model_name_or_path"])
     prices = Prices({model: (options.price_in, options.price_out)} if options.price_in is not None else {})

@@ -5,10 +5,10 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
+from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM, LogitsProcessor, LogitsProcessorList
 
 from etlch.infer import decode
-from etlch.infer.penalty import RepetitionPenalty
+from etlch.infer.penalty import FrequencyPenalty, RepetitionPenalty
 
 PAD, END = 2, 6
 
@@ -46,7 +46,9 @@ def ragged_prompts(count: int, vocabulary: int, seed: int = 7) -> list[list[int]
     return prompts
 
 
-def generated(model, prompt: list[int], length: int, stops: frozenset[int], penalty: float = 1.0) -> list[int]:
+def generated(
+    model, prompt: list[int], length: int, stops: frozenset[int], penalty: float = 1.0, more: tuple = ()
+) -> list[int]:
     made = model.generate(
         torch.tensor([prompt]),
         attention_mask=torch.ones(1, len(prompt), dtype=torch.long),
@@ -55,6 +57,7 @@ def generated(model, prompt: list[int], length: int, stops: frozenset[int], pena
         eos_token_id=sorted(stops),
         pad_token_id=PAD,
         repetition_penalty=penalty,
+        logits_processor=LogitsProcessorList(more),
     )
     tokens = made[0, len(prompt) :].tolist()
     return tokens[:-1] if tokens and tokens[-1] in stops else tokens
@@ -93,6 +96,29 @@ def test_the_repetition_penalty_is_that_of_generate(erratic, most_rows):
     for answer in answers:
         assert answer.tokens == generated(erratic, prompts[answer.row], length, stops, penalty=1.7)
         plain += answer.tokens == generated(erratic, prompts[answer.row], length, stops)
+    assert plain < len(prompts), "the penalty was to change something"
+
+
+class Counted(LogitsProcessor):
+    """The definition of OpenAI's frequency_penalty, spelled out for `generate`."""
+
+    def __init__(self, penalty: float, prompt: int) -> None:
+        self.penalty, self.prompt = penalty, prompt
+
+    def __call__(self, ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        said = ids[:, self.prompt :]
+        return scores - self.penalty * torch.zeros_like(scores).scatter_add_(1, said, torch.ones(said.shape))
+
+
+@pytest.mark.parametrize("most_rows", [64, 3])
+def test_the_frequency_penalty_counts_the_answer_and_not_the_prompt(erratic, most_rows):
+    prompts, length, stops = ragged_prompts(8, 64), 30, frozenset([END])
+    answers = list(decode.greedy(erratic, prompts, stops, PAD, length, [FrequencyPenalty(0.7)], most_rows=most_rows))
+    plain = 0
+    for answer in answers:
+        prompt = prompts[answer.row]
+        assert answer.tokens == generated(erratic, prompt, length, stops, more=[Counted(0.7, len(prompt))])
+        plain += answer.tokens == generated(erratic, prompt, length, stops)
     assert plain < len(prompts), "the penalty was to change something"
 
 

@@ -67,10 +67,19 @@ def test_what_is_sent(tmp_path, send, sent):
 
 def test_settings_of_the_config_and_the_command_line_are_sent(tmp_path):
     with Server(say) as server:
-        made = engine(server.url, tmp_path, {"repetition_penalty": 1.1}, request='{"seed": 3, "temperature": null}')
+        made = engine(
+            server.url,
+            tmp_path,
+            {"repetition_penalty": 1.1, "frequency_penalty": 0.1},
+            request='{"seed": 3, "temperature": null}',
+        )
         ask(made, PROMPTS[:1])
     body = server.calls[0].body
-    assert (body["repetition_penalty"], body["seed"]) == (1.1, 3) and "temperature" not in body
+    assert (body["repetition_penalty"], body["frequency_penalty"], body["seed"]) == (
+        1.1,
+        0.1,
+        3,
+    ) and "temperature" not in body
 
 
 def test_a_shape_is_sent_as_a_schema(tmp_path):

@@ -2,6 +2,7 @@
 
 import json
 from argparse import Namespace
+from dataclasses import replace
 
 import pytest
 
@@ -10,6 +11,12 @@ from etlch.infer import engines, predict
 from etlch.infer.journal import Made
 from etlch.infer.loading import Prompt
 from etlch.infer.shapes import Shape, attach
+
+
+class Echo:
+    def answers(self, todo):
+        for row, prompt in todo:
+            yield Made(row, str(prompt.shape), 1, True)
 
 
 @pytest.fixture
@@ -43,11 +50,6 @@ def test_prompts_that_are_not_the_test_rows_are_refused(job):
 
 
 def test_the_answers_land_in_a_system_of_their_own(job, tmp_path, monkeypatch):
-    class Echo:
-        def answers(self, todo):
-            for row, prompt in todo:
-                yield Made(row, str(prompt.shape), 1, True)
-
     monkeypatch.setattr(engines, "_local", lambda job: (Echo(), prompts_of(job)))
     folders = engines.answer(job, Namespace(engine="transformers", force=False))
     assert folders == [tmp_path / "nano_300+schema" / task for task in ("json", "kge", "ner")]
@@ -56,6 +58,28 @@ def test_the_answers_land_in_a_system_of_their_own(job, tmp_path, monkeypatch):
     assert json.loads((folders[2] / "generated_predictions.jsonl").read_text().splitlines()[0])["predict"] == str(
         Shape()
     )
+
+
+def test_a_frequency_penalty_stands_in_run_json(tmp_path, job, monkeypatch):
+    asked = []
+    monkeypatch.setattr(engines, "_local", lambda job: (asked.append(job.config), Echo(), prompts_of(job))[1:])
+    folders = engines.answer(
+        predict.with_frequency_penalty(replace(job, schema=False), 0.1), Namespace(engine="transformers", force=False)
+    )
+    assert asked[0]["frequency_penalty"] == 0.1
+    assert json.loads((folders[0] / "run.json").read_text())["decoding"]["frequency_penalty"] == 0.1
+
+
+@pytest.mark.parametrize("penalty", [0.0, -1.0, 2.5, float("nan")])
+def test_a_frequency_penalty_out_of_range_is_refused(job, penalty):
+    with pytest.raises(EtlchError, match=r"--frequency-penalty: found .* \(expected above 0 and at most 2"):
+        predict.with_frequency_penalty(job, penalty)
+
+
+def test_llamafactory_knows_no_frequency_penalty(job):
+    asked = predict.with_frequency_penalty(replace(job, schema=False), 0.1)
+    with pytest.raises(EtlchError, match=r"--frequency-penalty: LlamaFactory's predict knows none"):
+        engines.answer(asked, Namespace(engine="llamafactory", force=False))
 
 
 def test_llamafactory_knows_no_schema(job):
