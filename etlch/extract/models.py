@@ -43,7 +43,7 @@ def config_of(
         read = configs.read(config)
         found |= {key: read[key] for key in _KEPT if key in read}
     if system:
-        found |= _of_system(Path(system))
+        found |= _of_system(Path(system)) | _penalty_of(Path(system))
     if adapter:
         found |= {"adapter_name_or_path": str(adapter)} | _of_adapter(Path(adapter))
     if model:
@@ -75,6 +75,17 @@ def _of_system(system: Path) -> dict[str, Any]:
     raise EtlchError(
         f"{system}: no adapter there and no {RUN} in a task's folder (train it, for example `make train-300`)"
     )
+
+
+def _penalty_of(system: Path) -> dict[str, float]:
+    """The frequency penalty that a system's answers were made with, so that it extracts as it was scored; nothing for none."""
+    for path in sorted(system.glob(f"*/{RUN}")):
+        try:
+            decoding = json.loads(path.read_text(encoding="utf-8"))["decoding"]
+            return {"frequency_penalty": float(decoding["frequency_penalty"])}
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+    return {}
 
 
 def _of_adapter(adapter: Path) -> dict[str, Any]:

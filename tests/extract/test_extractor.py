@@ -131,6 +131,10 @@ def test_a_system_names_its_model_adapter_and_template(root, tmp_path, monkeypat
     )
     found = models.config_of(system=tmp_path / "s")
     assert (found["model_name_or_path"], found["adapter_name_or_path"]) == ("models/nano", str(adapter))
+    assert "frequency_penalty" not in found
+    (tmp_path / "s" / "ner").mkdir()
+    (tmp_path / "s" / "ner" / "run.json").write_text(json.dumps({"decoding": {"frequency_penalty": 0.1}}))
+    assert models.config_of(system=tmp_path / "s")["frequency_penalty"] == 0.1
     task = tmp_path / "t" / "ner"
     task.mkdir(parents=True)
     (task / "run.json").write_text(json.dumps({"base_model": "models/nano", "adapter": None}))
