@@ -16,8 +16,8 @@ DEFAULT_NEW_TOKENS = 1024  # LlamaFactory's
 class LocalEngine:
     """Greedy answers of the config's model, each in its prompt's shape where it has one.
 
-    processors: what changes the scores of tokens; the config's repetition_penalty and frequency_penalty are added. Raises EtlchError for settings
-    that are not greedy.
+    processors: what changes the scores of tokens; the config's repetition_penalty and frequency_penalty are added.
+    Raises EtlchError for settings that are not greedy.
     """
 
     def __init__(self, loaded: Loaded, processors: Sequence = (), most_rows: int = 64, budget: int = 65_536) -> None:
