@@ -88,17 +88,6 @@ def test_answers_of_nano_are_those_of_generate(model):
         assert answer.tokens == generated(model, prompts[answer.row], 30, stops), answer.row
 
 
-@pytest.mark.parametrize("most_rows", [64, 3])
-def test_the_repetition_penalty_is_that_of_generate(erratic, most_rows):
-    prompts, length, stops = ragged_prompts(8, 64), 30, frozenset([END])
-    answers = list(decode.greedy(erratic, prompts, stops, PAD, length, [RepetitionPenalty(1.7)], most_rows=most_rows))
-    plain = 0
-    for answer in answers:
-        assert answer.tokens == generated(erratic, prompts[answer.row], length, stops, penalty=1.7)
-        plain += answer.tokens == generated(erratic, prompts[answer.row], length, stops)
-    assert plain < len(prompts), "the penalty was to change something"
-
-
 class Counted(LogitsProcessor):
     """The definition of OpenAI's frequency_penalty, spelled out for `generate`."""
 
@@ -110,14 +99,22 @@ class Counted(LogitsProcessor):
         return scores - self.penalty * torch.zeros_like(scores).scatter_add_(1, said, torch.ones(said.shape))
 
 
+# the processor, and what `generate` is told for a prompt of so many tokens
+PENALTIES = {
+    "repetition": (lambda: RepetitionPenalty(1.7), lambda prompt: {"penalty": 1.7}),
+    "frequency": (lambda: FrequencyPenalty(0.7), lambda prompt: {"more": [Counted(0.7, prompt)]}),
+}
+
+
+@pytest.mark.parametrize(("processor", "told"), PENALTIES.values(), ids=PENALTIES)
 @pytest.mark.parametrize("most_rows", [64, 3])
-def test_the_frequency_penalty_counts_the_answer_and_not_the_prompt(erratic, most_rows):
+def test_penalties_are_those_of_generate(erratic, most_rows, processor, told):
     prompts, length, stops = ragged_prompts(8, 64), 30, frozenset([END])
-    answers = list(decode.greedy(erratic, prompts, stops, PAD, length, [FrequencyPenalty(0.7)], most_rows=most_rows))
+    answers = list(decode.greedy(erratic, prompts, stops, PAD, length, [processor()], most_rows=most_rows))
     plain = 0
     for answer in answers:
         prompt = prompts[answer.row]
-        assert answer.tokens == generated(erratic, prompt, length, stops, more=[Counted(0.7, len(prompt))])
+        assert answer.tokens == generated(erratic, prompt, length, stops, **told(len(prompt)))
         plain += answer.tokens == generated(erratic, prompt, length, stops)
     assert plain < len(prompts), "the penalty was to change something"
 
