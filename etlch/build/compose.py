@@ -7,10 +7,11 @@ were kept, so the gold is right by construction.
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 
 from etlch.errors import EtlchError
 from etlch.records import Entity, Record, Triple
-from etlch.sources.knowledge import TYPES, Sentence, Topic
+from etlch.sources.knowledge import TYPES_OF, Sentence, Topic, Wording
 
 MIN_LENGTH, MAX_LENGTH = 200, 1200
 JOIN_ABOVE = 620  # characters; a longer article is joined from two topics of one theme
@@ -18,7 +19,7 @@ MAX_FRUITLESS = 500  # attempts in a row without a new article
 DROP_FIRST = 0.1  # how often the opening sentence is missing, so that position gives nothing away
 
 
-def recurring_relations(topics: list[Topic], at_least: int = 3) -> tuple[str, ...]:
+def recurring_relations(topics: list[Topic], at_least: int = 3, lang: str = "zh-TW") -> tuple[str, ...]:
     """The relations that may serve as JSON keys: found in `at_least` training topics, so that a test key is never
     unheard of, and not the name of an entity type."""
     counts: dict[str, int] = {}
@@ -26,7 +27,7 @@ def recurring_relations(topics: list[Topic], at_least: int = 3) -> tuple[str, ..
         if topic.split == "train":
             for name in {t.relation for s in topic.sentences for t in s.triples}:
                 counts[name] = counts.get(name, 0) + 1
-    return tuple(sorted(n for n, c in counts.items() if c >= at_least and n not in TYPES))
+    return tuple(sorted(n for n, c in counts.items() if c >= at_least and n not in TYPES_OF[lang]))
 
 
 def compose(topics: list[Topic], split: str, count: int, prefix: str, seed: int) -> list[Record]:
@@ -77,27 +78,34 @@ def _article(
         for topic in topics
         for sentence in _kept(topic, target // len(topics), rng)
     ]
-    text = "".join(wording.text for _, wording in chosen)
+    text, entities, triples = joined(chosen)
     if not MIN_LENGTH <= len(text) <= MAX_LENGTH:
         return None
-    entities: list[Entity] = []
-    offset = 0
-    for _, wording in chosen:
-        for entity in wording.entities:
-            (start, end), *_ = entity.spans
-            entities.append(Entity(entity.text, entity.type, ((start + offset, end + offset),)))
-        offset += len(wording.text)
-    triples = tuple(dict.fromkeys(triple for sentence, _ in chosen for triple in sentence.triples))
     return Record(
         id=name,
         text=text,
         lang=main.lang,
         theme=main.theme,
         source="knowledge/" + "+".join(t.slug for t in topics),
-        entities=tuple(entities),
+        entities=entities,
         triples=triples,
-        fields=_fields(entities, triples, relations, rng),
+        fields=fields(entities, triples, relations, main.lang, rng),
     )
+
+
+def joined(
+    chosen: Sequence[tuple[Sentence, Wording]], joint: str = ""
+) -> tuple[str, tuple[Entity, ...], tuple[Triple, ...]]:
+    """The text of sentences, each in one wording, with its entities at their places and its triples, each once."""
+    entities: list[Entity] = []
+    offset = 0
+    for _, wording in chosen:
+        for entity in wording.entities:
+            (start, end), *_ = entity.spans
+            entities.append(Entity(entity.text, entity.type, ((start + offset, end + offset),)))
+        offset += len(wording.text) + len(joint)
+    triples = dict.fromkeys(triple for sentence, _ in chosen for triple in sentence.triples)
+    return joint.join(wording.text for _, wording in chosen), tuple(entities), tuple(triples)
 
 
 def _kept(topic: Topic, target: int, rng: random.Random) -> list[Sentence]:
@@ -119,8 +127,8 @@ def _kept(topic: Topic, target: int, rng: random.Random) -> list[Sentence]:
     return [topic.sentences[index] for index in sorted(kept)]
 
 
-def _fields(
-    entities: list[Entity], triples: tuple[Triple, ...], relations: tuple[str, ...], rng: random.Random
+def fields(
+    entities: Sequence[Entity], triples: Sequence[Triple], relations: Sequence[str], lang: str, rng: random.Random
 ) -> dict[str, list[str]]:
     """What the JSON task asks of this article: three to six keys, at times one that it says nothing about.
 
@@ -136,7 +144,7 @@ def _fields(
     wanted = rng.sample(sorted(by_type), min(len(by_type), rng.randint(2, 3)))
     wanted += rng.sample(sorted(by_relation), min(len(by_relation), rng.randint(1, 3)))
     if rng.random() < 0.25:
-        absent = sorted((set(TYPES) | set(relations)) - set(by_type) - set(by_relation))
+        absent = sorted((set(TYPES_OF[lang]) | set(relations)) - set(by_type) - set(by_relation))
         wanted.append(rng.choice(absent))
     rng.shuffle(wanted)
     return {key: list(by_type.get(key) or by_relation.get(key) or {}) for key in wanted}

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from etlch.build import datacard, leakage
 from etlch.build.compose import compose
+from etlch.build.paragraphs import paragraphs
 from etlch.errors import EtlchError, ManyErrors
 from etlch.records import Record, dump_json, read_records, write_text
 from etlch.sources.knowledge import load_topics
@@ -20,6 +21,7 @@ SEED = 20250821
 TRAIN_RECORDS, TEST_RECORDS = 1000, 300
 KNOWLEDGE = Path("data/knowledge")
 ETLCH_TRAIN, ETLCH_TEST = Path("data/etlch/train.jsonl"), Path("data/etlch/test.jsonl")
+SHORT = {"zh-TW": ("", 300, 150), "en": ("_en", 100, 75)}  # language -> name, paragraphs for training and for the test
 REGISTRY = Path("dataset_info.json")
 MANIFEST = Path("data/manifest.json")
 DATA_CARD = Path("data/README.md")
@@ -35,11 +37,14 @@ def build(root: Path, tasks: Path | None = None) -> Files:
     train = compose(topics, "train", TRAIN_RECORDS, "etlch-train", SEED)
     test = compose(topics, "test", TEST_RECORDS, "etlch-test", SEED)
     records = {ETLCH_TRAIN: train, ETLCH_TEST: test}
+    for lang, (name, trained, tested) in SHORT.items():
+        for split, count in (("train", trained), ("test", tested)):
+            records[Path(f"data/short/{split}{name}.jsonl")] = paragraphs(
+                topics, split, lang, count, f"short-{split}{name}", SEED
+            )
     for path, rows in records.items():
         files[path] = "".join(dump_json(record.to_json()) + "\n" for record in rows)
-    leak = leakage.measure(train, test)
-    if not leak.clean:
-        raise ManyErrors(["the test set leaks into the training set:", *leak.examples])
+    leak = _demand_no_leak(records)
     cards = load_cards(tasks or root / "tasks")
     registry: dict[str, dict] = {}
     for card in cards:
@@ -48,6 +53,16 @@ def build(root: Path, tasks: Path | None = None) -> Files:
     files[DATA_CARD] = datacard.write(topics, records, cards, leak)
     files[MANIFEST] = _manifest(files)
     return files
+
+
+def _demand_no_leak(records: dict[Path, list[Record]]) -> leakage.Leakage:
+    """Compare each test set with the training set beside it; returns what the largest one shares: nothing. Raises ManyErrors."""
+    for path, rows in records.items():
+        if path.name.startswith("test"):
+            found = leakage.measure(records[path.with_name(path.name.replace("test", "train"))], rows)
+            if not found.clean:
+                raise ManyErrors([f"{path}: the test set leaks into the training set:", *found.examples])
+    return leakage.measure(records[ETLCH_TRAIN], records[ETLCH_TEST])
 
 
 def task_files(card: Card, root: Path, made: dict[Path, list[Record]], registry: dict[str, dict]) -> Files:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from etlch.records import Record
 
 NGRAM = 13
-_END = re.compile(r"(?<=[。！？])")
+_END = re.compile(r"(?<=[。！？])|(?<=[.!?])\s+")
 _NOISE = re.compile(r"[\W_]+")
 
 
@@ -45,15 +45,20 @@ def _topics(record: Record) -> set[str]:
     return set(record.source.removeprefix("knowledge/").split("+")) - {""}
 
 
-def _ngrams(text: str) -> set[str]:
+def _ngrams(record: Record) -> set[str]:
+    """Thirteen characters of a normalised text, or thirteen words where the language is English."""
+    if record.lang == "en":
+        words = _NOISE.split(unicodedata.normalize("NFKC", record.text).lower())
+        return {" ".join(words[i : i + NGRAM]) for i in range(len(words) - NGRAM + 1)}
+    text = normalise(record.text)
     return {text[i : i + NGRAM] for i in range(len(text) - NGRAM + 1)}
 
 
 def measure(train: Iterable[Record], test: Iterable[Record]) -> Leakage:
     """Compare every test record with all training records.
 
-    13-grams are of characters in the whole normalised article, across the ends of sentences (n-grams of 13 words are
-    the usual measure for English; thirteen Chinese characters are about eight words, so this is stricter).
+    13-grams are of characters in the whole normalised article, across the ends of sentences, and of words in English, where
+    that is the usual measure (thirteen Chinese characters are about eight words, so they are stricter).
     """
     topics: set[str] = set()
     exact: set[str] = set()
@@ -61,13 +66,13 @@ def measure(train: Iterable[Record], test: Iterable[Record]) -> Leakage:
     for record in train:
         topics |= _topics(record)
         exact |= set(sentences(record.text))
-        grams |= _ngrams(normalise(record.text))
+        grams |= _ngrams(record)
     loose = {normalise(sentence) for sentence in exact}
     found: dict[str, set[str]] = {"topic": set(), "sentence": set(), "normalised sentence": set(), "13-gram": set()}
     touched = 0
     for record in test:
         own = set(sentences(record.text))
-        shared = _ngrams(normalise(record.text)) & grams
+        shared = _ngrams(record) & grams
         touched += bool(shared)
         found["topic"] |= _topics(record) & topics
         found["sentence"] |= own & exact

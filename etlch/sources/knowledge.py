@@ -64,6 +64,8 @@ TYPES_EN = (
 )
 """The same fourteen for topics with `lang: en`, in the same order."""
 
+TYPES_OF = {"zh-TW": TYPES, "en": TYPES_EN}
+
 THEMES = (
     "人物",
     "地理地區",
@@ -168,7 +170,7 @@ def load_topic(path: str | Path) -> Topic:
     for index, item in enumerate(found if isinstance(found, list) else []):
         line = file.lines["sentences", index]
         try:
-            sentences.append(_sentence(item, line, TYPES_EN if file.data.get("lang") == "en" else TYPES))
+            sentences.append(_sentence(item, line, TYPES_OF["en" if file.data.get("lang") == "en" else "zh-TW"]))
         except ManyErrors as errors:
             problems += [f"{file.path}:{line}: sentence {index + 1}: {p}" for p in errors.problems]
     if not problems:

@@ -1,0 +1,1 @@
+"""Pretrained weights out of a pinned package, a hub or a local file, made into a folder that LlamaFactory trains."""

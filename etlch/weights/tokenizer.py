@@ -1,0 +1,175 @@
+"""The tokenizer of a GGUF file, built from the file's own metadata.
+
+`AutoTokenizer.from_pretrained(gguf_file=...)` of transformers 5.5 guesses the kind from the architecture and is wrong without a
+word for both embedded models: SmolLM2 becomes a Llama tokenizer, Gemma loses its merges. What is built here gives the ids that
+llama.cpp gives (tests/weights/llama_cpp.json holds its answers).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from etlch.errors import EtlchError
+
+NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE = range(1, 7)  # tokenizer.ggml.token_type
+BLANK = "▁"
+_KIND, _PRE = "tokenizer.ggml.model", "tokenizer.ggml.pre"
+KNOWN = "llama (SentencePiece), or gpt2 with the pre-tokenizer smollm"
+
+
+@dataclass(frozen=True, slots=True)
+class Vocabulary:
+    """A tokenizer as data. `tokens` and `types` by id; `merges` in order of rank; `special` has bos, eos, pad, unk by name."""
+
+    kind: str
+    tokens: tuple[str, ...]
+    types: tuple[int, ...]
+    merges: tuple[tuple[str, str], ...]
+    special: dict[str, str]
+    bos_first: bool
+    chat_template: str | None = None
+
+    def of_type(self, *types: int) -> list[str]:
+        """The tokens of these types, by id."""
+        return [token for token, found in zip(self.tokens, self.types, strict=True) if found in types]
+
+
+def read(metadata: Mapping[str, Any]) -> Vocabulary:
+    """The vocabulary in the metadata of a GGUF file. Raises EtlchError for a kind that is not known."""
+    kind, pre = str(metadata.get(_KIND)), str(metadata.get(_PRE, ""))
+    if kind not in ("llama", "gpt2") or (kind == "gpt2" and pre != "smollm"):
+        found = kind + (f" with the pre-tokenizer {pre}" if pre else "")
+        raise EtlchError(
+            f"tokenizer.ggml.model: found {found} (expected {KNOWN}; for another model give its hub name as `model:`)"
+        )
+    tokens = tuple(metadata["tokenizer.ggml.tokens"])
+    types = tuple(int(value) for value in metadata["tokenizer.ggml.token_type"])
+    if kind == "gpt2":
+        merges = tuple(tuple(merge.split(" ", 1)) for merge in metadata["tokenizer.ggml.merges"])
+    else:
+        scores = metadata["tokenizer.ggml.scores"]
+        merges = tuple(_merges_of(tokens, types, scores))
+    special = {
+        name: tokens[int(metadata[key])]
+        for name, key in (
+            ("bos_token", "tokenizer.ggml.bos_token_id"),
+            ("eos_token", "tokenizer.ggml.eos_token_id"),
+            ("pad_token", "tokenizer.ggml.padding_token_id"),
+            ("unk_token", "tokenizer.ggml.unknown_token_id"),
+        )
+        if key in metadata
+    }
+    bos_first = kind == "llama" and bool(metadata.get("tokenizer.ggml.add_bos_token", True))
+    return Vocabulary(kind, tokens, types, merges, special, bos_first, metadata.get("tokenizer.chat_template"))
+
+
+def _merges_of(tokens: Sequence[str], types: Sequence[int], scores: Sequence[float]) -> Iterator[tuple[str, str]]:
+    """The merges that a SentencePiece file does not spell out: every way to cut a token in two tokens, best score first."""
+    normal = {token for token, kind in zip(tokens, types, strict=True) if kind == NORMAL}
+    order = sorted(
+        (number for number, kind in enumerate(types) if kind == NORMAL), key=lambda number: (-scores[number], number)
+    )
+    for number in order:
+        token = tokens[number]
+        for cut in range(1, len(token)):
+            if token[:cut] in normal and token[cut:] in normal:
+                yield token[:cut], token[cut:]
+
+
+def build(vocabulary: Vocabulary):
+    """The `PreTrainedTokenizerFast` of a vocabulary."""
+    from transformers import PreTrainedTokenizerFast
+
+    backend = _sentencepiece(vocabulary) if vocabulary.kind == "llama" else _byte_level(vocabulary)
+    made = PreTrainedTokenizerFast(
+        tokenizer_object=backend, clean_up_tokenization_spaces=False, **vocabulary.special
+    )
+    made.chat_template = vocabulary.chat_template
+    return made
+
+
+def _bpe(vocabulary: Vocabulary, **options):
+    from tokenizers import Tokenizer, models
+
+    ids = {token: number for number, token in enumerate(vocabulary.tokens)}
+    return Tokenizer(models.BPE(ids, [tuple(merge) for merge in vocabulary.merges], **options))
+
+
+def _sentencepiece(vocabulary: Vocabulary):
+    from tokenizers import decoders, normalizers, pre_tokenizers, processors
+
+    unknown = vocabulary.special.get("unk_token")
+    made = _bpe(vocabulary, byte_fallback=True, fuse_unk=True, unk_token=unknown)
+    made.normalizer = normalizers.Replace(" ", BLANK)
+    made.pre_tokenizer = pre_tokenizers.Split(" ", "merged_with_previous")
+    made.decoder = decoders.Sequence([decoders.Replace(BLANK, " "), decoders.ByteFallback(), decoders.Fuse()])
+    _add_tokens(made, vocabulary)
+    if vocabulary.bos_first:
+        first = vocabulary.special["bos_token"]
+        number = vocabulary.tokens.index(first)
+        made.post_processor = processors.TemplateProcessing(
+            single=f"{first} $A", pair=f"{first} $A {first} $B", special_tokens=[(first, number)]
+        )
+    return made
+
+
+def _byte_level(vocabulary: Vocabulary):
+    from tokenizers import decoders, pre_tokenizers
+
+    made = _bpe(vocabulary)
+    made.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
+    )
+    made.decoder = decoders.ByteLevel()
+    _add_tokens(made, vocabulary)
+    return made
+
+
+def _add_tokens(made, vocabulary: Vocabulary) -> None:
+    """Control tokens are special (left out of decoded text); user-defined ones are taken whole but are text."""
+    from tokenizers import AddedToken
+
+    made.add_special_tokens([AddedToken(token, special=True, normalized=False) for token in vocabulary.of_type(CONTROL)])
+    made.add_tokens([AddedToken(token, normalized=False) for token in vocabulary.of_type(USER_DEFINED)])
+
+
+def keep(vocabulary: Vocabulary, wanted: set[int]) -> tuple[Vocabulary, list[int]]:
+    """The vocabulary cut to the wanted ids and what they are made of; returns it and the old id of each new one."""
+    kept = sorted(_closed(vocabulary, wanted))
+    tokens = {vocabulary.tokens[number] for number in kept}
+    merges = tuple(
+        (left, right)
+        for left, right in vocabulary.merges
+        if left in tokens and right in tokens and left + right in tokens
+    )
+    cut = replace(
+        vocabulary,
+        tokens=tuple(vocabulary.tokens[number] for number in kept),
+        types=tuple(vocabulary.types[number] for number in kept),
+        merges=merges,
+    )
+    return cut, kept
+
+
+def _closed(vocabulary: Vocabulary, wanted: set[int]) -> set[int]:
+    """The wanted ids and, for each, the tokens through which its merges go: without them it could not be reached."""
+    number_of = {token: number for number, token in enumerate(vocabulary.tokens)}
+    rank = {merge: number for number, merge in enumerate(vocabulary.merges)}
+    found = set(wanted)
+    for number in wanted:
+        if vocabulary.types[number] == NORMAL:
+            found.update(number_of[part] for part in _path(vocabulary.tokens[number], rank))
+    return found
+
+
+def _path(token: str, rank: Mapping[tuple[str, str], int]) -> Iterator[str]:
+    """Every token that byte-pair merging passes through on the way to this one."""
+    parts = list(token)
+    while len(parts) > 1:
+        best = min(range(len(parts) - 1), key=lambda i: rank.get((parts[i], parts[i + 1]), len(rank)))
+        if (parts[best], parts[best + 1]) not in rank:
+            return
+        parts[best : best + 2] = [parts[best] + parts[best + 1]]
+        yield parts[best]
