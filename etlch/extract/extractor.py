@@ -58,7 +58,7 @@ class Extractor:
         self.card = find_card(task)
         self.keys, self.schema, self.lang = _checked_keys(self.card, keys), schema, lang
         self.chunk_tokens, self.overlap_tokens = chunk_tokens, overlap_tokens
-        self.loaded = Loaded(models.config_of(model, adapter, system, config))
+        self.loaded = Loaded(models.config_of(model, adapter, system, config, self.card))
         if engine is not None:
             self.engine = engine
 

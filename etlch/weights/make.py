@@ -9,6 +9,7 @@ import contextlib
 import fcntl
 import json
 import shutil
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -25,7 +26,12 @@ _ROOM = 1.6e9  # bytes: the file, the folder beside it, and some
 Say = Callable[[str], None]
 
 
-def ensure(model: str, say: Say = print) -> str:
+def _say(line: str) -> None:
+    """Standard output belongs to what was asked for."""
+    print(line, file=sys.stderr, flush=True)
+
+
+def ensure(model: str, say: Say = _say) -> str:
     """`models/<name>/weights` made where it is missing or of an older recipe; any other model is left as it is.
 
     Returns the model's path or name. Raises EtlchError when it cannot be made.
@@ -45,7 +51,7 @@ def is_made(recipe: Recipe) -> bool:
     return isinstance(found, dict) and found.get("fingerprint") == recipe.fingerprint
 
 
-def make(recipe: Recipe, force: bool = False, say: Say = print) -> Path:
+def make(recipe: Recipe, force: bool = False, say: Say = _say) -> Path:
     """Make the weights of a recipe unless they are there; returns their folder.
 
     Two at once wait for one another; one that was killed leaves nothing that counts. Raises EtlchError for a source that
@@ -120,7 +126,7 @@ def _download(model: str, folder: Path) -> None:
         raise EtlchError(f"model: {model}: {launch.advice(said) or said}") from None
 
 
-def convert(path: Path, keep: Keep | None, folder: Path, say: Say = print) -> None:
+def convert(path: Path, keep: Keep | None, folder: Path, say: Say = _say) -> None:
     """A GGUF file -> config.json, model.safetensors (bfloat16), tokenizer files, in an existing folder.
 
     Raises EtlchError for a file that is no GGUF, and for an architecture or a tokenizer that is not known.

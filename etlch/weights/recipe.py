@@ -16,7 +16,7 @@ from etlch.errors import EtlchError, ManyErrors
 MODELS, RECIPE, WEIGHTS = Path("models"), "model.yaml", "weights"
 LAYOUT = 1  # of what is written into weights/; raised when the same recipe gives other bytes
 _TEXT = {"title": str, "licence": str, "terms": str, "template": str}
-_KEYS = {**_TEXT, "languages": list, "gguf": dict, "model": str, "vocabulary": dict}
+_KEYS = {**_TEXT, "languages": list, "gguf": dict, "model": str, "vocabulary": dict, "adapter": list}
 _SOURCES = ("package", "hub", "path")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
@@ -54,6 +54,7 @@ class Recipe:
     sources: tuple[Source, ...] = ()
     model: str = ""
     keep: Keep | None = None
+    tasks: tuple[str, ...] = ()  # of the adapter that is committed beside the recipe, ready to use
 
     @property
     def name(self) -> str:
@@ -63,6 +64,11 @@ class Recipe:
     def weights(self) -> Path:
         """The folder that LlamaFactory is given."""
         return self.folder / WEIGHTS
+
+    @property
+    def adapter(self) -> Path:
+        """The folder of the ready adapter, where `tasks` is not empty."""
+        return self.folder / "adapter"
 
     @property
     def fingerprint(self) -> str:
@@ -81,6 +87,17 @@ def find(name: str, models: Path = MODELS) -> Recipe:
     return read(path)
 
 
+def every(models: Path = MODELS) -> list[Recipe]:
+    """All recipes, by name. Raises ManyErrors for a bad one."""
+    return [read(path) for path in sorted(models.glob(f"*/{RECIPE}"))]
+
+
+def label(model: str) -> str:
+    """A short name of a model: `gemma3-270m` for models/gemma3-270m/weights, else the last part of its path or hub name."""
+    path = Path(model)
+    return path.parent.name if path.name == WEIGHTS else path.name
+
+
 def read(path: Path) -> Recipe:
     """Raises ManyErrors with every problem of the file, each with its line."""
     file = yamlfile.read(path, f"the keys {', '.join(_KEYS)}")
@@ -95,6 +112,7 @@ def read(path: Path) -> Recipe:
         sha256=gguf.get("sha256", ""),
         sources=tuple(_source(item) for item in gguf.get("sources", ())),
         model=row.get("model", ""),
+        tasks=tuple(row.get("adapter", ())),
         keep=Keep(bool(vocabulary.get("han", False)), int(vocabulary.get("ascii", 0))) if vocabulary else None,
         **{key: row[key] for key in _TEXT},
     )

@@ -83,9 +83,7 @@ def build(vocabulary: Vocabulary):
     from transformers import PreTrainedTokenizerFast
 
     backend = _sentencepiece(vocabulary) if vocabulary.kind == "llama" else _byte_level(vocabulary)
-    made = PreTrainedTokenizerFast(
-        tokenizer_object=backend, clean_up_tokenization_spaces=False, **vocabulary.special
-    )
+    made = PreTrainedTokenizerFast(tokenizer_object=backend, clean_up_tokenization_spaces=False, **vocabulary.special)
     made.chat_template = vocabulary.chat_template
     return made
 
@@ -131,7 +129,9 @@ def _add_tokens(made, vocabulary: Vocabulary) -> None:
     """Control tokens are special (left out of decoded text); user-defined ones are taken whole but are text."""
     from tokenizers import AddedToken
 
-    made.add_special_tokens([AddedToken(token, special=True, normalized=False) for token in vocabulary.of_type(CONTROL)])
+    made.add_special_tokens(
+        [AddedToken(token, special=True, normalized=False) for token in vocabulary.of_type(CONTROL)]
+    )
     made.add_tokens([AddedToken(token, normalized=False) for token in vocabulary.of_type(USER_DEFINED)])
 
 
