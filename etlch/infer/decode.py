@@ -7,7 +7,7 @@ are the same, so the answers are the same.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -15,7 +15,11 @@ import torch
 from transformers.cache_utils import Cache, DynamicLayer
 
 BLOCK = 256  # positions by which a cache grows
+LOOP, PERIOD = 96, 24  # an answer whose last 96 tokens repeat at most 24 of them goes round in circles
 SPARSE = 7 / 8  # finished rows are dropped (which copies the cache) once no more than this share is under way
+
+
+Revise = Callable[[list[int]], tuple[list[int], bool] | None]
 
 
 class Processor(Protocol):
@@ -32,11 +36,12 @@ class Processor(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came out for prompt `row`: its tokens without the stop token, and whether it ended by itself."""
+    """What came out for prompt `row`: its tokens without the stop token, whether it ended by itself, whether it was a loop."""
 
     row: int
     tokens: list[int]
     ended: bool
+    looped: bool = False
 
 
 @dataclass(slots=True)
@@ -44,6 +49,8 @@ class _Row:
     row: int
     tokens: list[int] = field(default_factory=list)
     done: bool = False
+    ended: bool = False
+    looped: bool = False
 
 
 class BlockLayer(DynamicLayer):
@@ -171,28 +178,39 @@ def greedy(
     processors: Sequence[Processor] = (),
     budget: int = 65_536,
     most_rows: int = 64,
+    revise: Revise | None = None,
 ) -> Iterator[Answer]:
     """Answers to prompts (token ids) in the order in which they end.
 
     stops: tokens that end an answer. budget: positions that may be in the cache at once (memory); one prompt above it runs
-    alone. The longest prompts begin, so that no long one is left for the end.
+    alone. The longest prompts begin, so that no long one is left for the end. revise: looks at each
+    answer after each token (etlch/infer/repeats.py); one that it changes ends there, or is read and gone on with anew. With it,
+    an answer that goes round in circles (`is_loop`) ends, too: greedy decoding would not leave them before the token limit.
     """
     waiting = sorted(range(len(prompts)), key=lambda row: (len(prompts[row]), -row))
     batch = Batch(model, pad)
     tokens: list[int] = []
+    begun: dict[int, list[int]] = {}  # what a revised answer goes on from
     while waiting or batch.rows:
         fresh = _admit(batch, waiting, prompts, budget, most_rows)
         if fresh:
-            for row in fresh:
-                for processor in processors:
-                    processor.start(row, prompts[row])
-            scores = batch.add([_Row(row) for row in fresh], [prompts[row] for row in fresh])
+            rows = [_Row(row, list(begun.get(row, ()))) for row in fresh]
+            for row in rows:
+                _start(row, prompts[row.row], processors)
+            scores = batch.add(rows, [[*prompts[row.row], *row.tokens] for row in rows])
             tokens += _choose(batch.rows[-len(fresh) :], scores, processors, pad)
         for row, token in zip(batch.rows, tokens, strict=True):
-            if not row.done and _take(row, token, stops, max_new_tokens):
+            if row.done:
+                continue
+            again = _take(row, token, stops, max_new_tokens, revise)
+            if row.done:
                 for processor in processors:
                     processor.ended(row.row)
-                yield Answer(row.row, row.tokens, token in stops)
+            if again:
+                begun[row.row] = row.tokens
+                waiting.append(row.row)
+            elif row.done:
+                yield Answer(row.row, row.tokens, row.ended, row.looped)
         live = [place for place, row in enumerate(batch.rows) if not row.done]
         if len(live) <= len(batch.rows) * SPARSE:
             batch.keep(live)
@@ -201,12 +219,34 @@ def greedy(
             tokens = _choose(batch.rows, batch.step(tokens), processors, pad)
 
 
-def _take(row: _Row, token: int, stops: frozenset[int], most: int) -> bool:
-    """Add a token to a row; is the row done?"""
-    if token not in stops:
-        row.tokens.append(token)
-    row.done = token in stops or len(row.tokens) >= most
-    return row.done
+def _start(row: _Row, prompt: Sequence[int], processors: Sequence[Processor]) -> None:
+    """Tell the processors of a row, and of what it has said before it was revised."""
+    for processor in processors:
+        processor.start(row.row, prompt)
+        for token in row.tokens:
+            processor.took(row.row, token)
+
+
+def _take(row: _Row, token: int, stops: frozenset[int], most: int, revise: Revise | None) -> bool:
+    """Add a token to a row, which may be done by it; is the row to be read and gone on with anew?"""
+    if token in stops:
+        row.done = row.ended = True
+        return False
+    row.tokens.append(token)
+    if revise:
+        row.looped = len(row.tokens) % PERIOD == 0 and is_loop(row.tokens)
+        if changed := revise(row.tokens):
+            row.tokens, row.ended = changed
+            row.done = True
+            return not row.ended and len(row.tokens) < most
+    row.done = row.looped or len(row.tokens) >= most
+    return False
+
+
+def is_loop(tokens: Sequence[int]) -> bool:
+    """Do the last LOOP tokens say the same PERIOD or fewer tokens again and again?"""
+    end = tokens[-LOOP:]
+    return len(end) == LOOP and any(end[period:] == end[:-period] for period in range(1, PERIOD + 1))
 
 
 def _admit(batch: Batch, waiting: list[int], prompts, budget: int, most_rows: int) -> list[int]:

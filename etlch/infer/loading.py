@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from etlch.infer.shapes import Shape
 
 
+OURS = ("frequency_penalty", "stop_loops")  # settings of the engines here that LlamaFactory does not know
+
+
 @dataclass(frozen=True, slots=True)
 class Prompt:
     """What a model is asked: token ids, the same as text (special tokens spelled out), and LlamaFactory's gold label.
@@ -56,7 +59,7 @@ class Loaded:
             make.ensure(str(self.config.get("model_name_or_path") or ""))
             from llamafactory.hparams import get_train_args
 
-            return get_train_args({key: value for key, value in self.config.items() if key != "frequency_penalty"})
+            return get_train_args({key: value for key, value in self.config.items() if key not in OURS})
 
     @cached_property
     def tokenizer(self):

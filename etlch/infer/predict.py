@@ -39,6 +39,7 @@ DECODING = (
     "max_new_tokens",
     "repetition_penalty",
     "frequency_penalty",
+    "stop_loops",
     "temperature",
     "top_p",
     "top_k",
