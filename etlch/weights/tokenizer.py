@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from etlch.errors import EtlchError
@@ -36,13 +37,13 @@ class Vocabulary:
         return [token for token, found in zip(self.tokens, self.types, strict=True) if found in types]
 
 
-def read(metadata: Mapping[str, Any]) -> Vocabulary:
-    """The vocabulary in the metadata of a GGUF file. Raises EtlchError for a kind that is not known."""
+def read(metadata: Mapping[str, Any], path: Path) -> Vocabulary:
+    """The vocabulary in the metadata of the GGUF file at `path`. Raises EtlchError for a kind that is not known."""
     kind, pre = str(metadata.get(_KIND)), str(metadata.get(_PRE, ""))
     if kind not in ("llama", "gpt2") or (kind == "gpt2" and pre != "smollm"):
         found = kind + (f" with the pre-tokenizer {pre}" if pre else "")
         raise EtlchError(
-            f"tokenizer.ggml.model: found {found} (expected {KNOWN}; for another model give its hub name as `model:`)"
+            f"{path}: {_KIND}: found {found} (expected {KNOWN}; for another model give its hub name as `model:`)"
         )
     tokens = tuple(metadata["tokenizer.ggml.tokens"])
     types = tuple(int(value) for value in metadata["tokenizer.ggml.token_type"])
