@@ -57,6 +57,7 @@ def make(folder: Path, seed: int = 1234) -> None:
         num_attention_heads=2,
         max_position_embeddings=4096,
         tie_word_embeddings=True,
+        initializer_range=0.15,  # large, or LoRA, which leaves the embeddings as they are, could prefer no token to another
         bos_token_id=words.bos_token_id,
         eos_token_id=words.eos_token_id,
         pad_token_id=words.pad_token_id,
