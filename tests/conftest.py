@@ -10,6 +10,7 @@ os.environ.setdefault(
 )  # before anything imports huggingface_hub: no test may fetch, or wait for, the Hub
 
 import pytest
+import tiny_model
 from hypothesis import settings
 
 from etlch.records import Entity, Record, Triple
@@ -24,6 +25,14 @@ ROOT = Path(__file__).resolve().parents[1]
 def root() -> Path:
     """The repository."""
     return ROOT
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory) -> str:
+    """The folder of a language model of random weights, for `template: llama3`."""
+    folder = tmp_path_factory.mktemp("tiny")
+    tiny_model.make(folder)
+    return str(folder)
 
 
 @pytest.fixture(scope="session")

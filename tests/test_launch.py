@@ -103,7 +103,7 @@ def test_a_run_without_a_checkpoint_starts_over(project, monkeypatch):
     [
         ("OSError: You are trying to access a gated repo.", "hf auth login"),
         ("OSError: x/y is not a local folder and is not a valid model identifier", "there is no such model"),
-        ("We couldn't connect to 'https://huggingface.co' to load the files", "MODEL=nano needs no download"),
+        ("We couldn't connect to 'https://huggingface.co' to load the files", "MODEL=gemma needs no download"),
         ("OSError: [Errno 28] No space left on device", "the disk is full"),
         ("torch.OutOfMemoryError: CUDA out of memory", "per_device_train_batch_size"),
         ("ValueError: Your setup doesn't support bf16/gpu.", "bf16=false"),
@@ -123,7 +123,7 @@ def test_a_gpu_config_without_a_gpu_is_refused(project, monkeypatch):
 
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
-    with pytest.raises(EtlchError, match="MODEL=nano"):
+    with pytest.raises(EtlchError, match="MODEL=gemma"):
         launch.train(project(use_cpu=None), [])
 
 

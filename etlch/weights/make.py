@@ -18,8 +18,8 @@ from pathlib import Path
 
 from etlch.errors import EtlchError
 from etlch.records import write_text
-from etlch.weights import recipe as recipes
 from etlch.weights import gguf_file, sources, tokenizer
+from etlch.weights import recipe as recipes
 from etlch.weights.recipe import Keep, Recipe
 
 MADE = "made.json"  # in weights/: the fingerprint of the recipe that it was made by
@@ -112,7 +112,9 @@ def _write(recipe: Recipe, folder: Path, say: Say) -> None:
         path = sources.fetch(recipe, Path(scratch) / "joined.gguf")
         free, wanted_free = shutil.disk_usage(folder).free, _ROOM * path.stat().st_size
         if free < wanted_free:
-            raise EtlchError(f"{recipe.folder}: {free / 1e9:.1f} GB free on the disk (expected {wanted_free / 1e9:.1f})")
+            raise EtlchError(
+                f"{recipe.folder}: {free / 1e9:.1f} GB free on the disk (expected {wanted_free / 1e9:.1f})"
+            )
         convert(path, recipe.keep, folder, say)
 
 

@@ -91,5 +91,5 @@ class Made:
         if lines is None:
             lines = [dump_json(row) for row in self.rows(task, answers)]
         write_text(target / "generated_predictions.jsonl", "".join(f"{line}\n" for line in lines))
-        write_text(target / "run.json", dump_json({"system": system, "task": task, "base_model": "nano", **info}))
+        write_text(target / "run.json", dump_json({"system": system, "task": task, "base_model": "gemma", **info}))
         return target / "generated_predictions.jsonl"

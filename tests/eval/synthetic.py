@@ -12,12 +12,12 @@ import pandas as pd
 SYSTEMS = (
     ("skeleton", "", 0, 0.00),
     ("dictionary", "", 0, 0.30),
-    ("nano_untuned", "nano", 0, 0.02),
+    ("gemma_untuned", "gemma", 0, 0.02),
     ("qwen2.5-7b", "Qwen/Qwen2.5-7B-Instruct", 0, 0.60),
-    ("nano_100", "nano", 100, 0.45),
-    ("nano_300", "nano", 300, 0.66),
-    ("nano_500", "nano", 500, 0.70),
-    ("nano_1000", "nano", 1000, 0.71),
+    ("gemma_100", "gemma", 100, 0.45),
+    ("gemma_300", "gemma", 300, 0.66),
+    ("gemma_500", "gemma", 500, 0.70),
+    ("gemma_1000", "gemma", 1000, 0.71),
 )
 PART = {"json": "field", "kge": "triple", "ner": "entity"}
 NAMES = (

@@ -214,7 +214,7 @@ def test_one_system_with_two_scales_is_refused(made: Made) -> None:
 def test_one_task_twice_is_refused(made: Made) -> None:
     made.run("a", "json")
     file = made.run("a", "ner")
-    (file.parent / "run.json").write_text('{"system": "a", "task": "json", "base_model": "nano"}')
+    (file.parent / "run.json").write_text('{"system": "a", "task": "json", "base_model": "gemma"}')
     with pytest.raises(ManyErrors, match="task 'json' of 'a' again"):
         find_runs(made.runs)
 

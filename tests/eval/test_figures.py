@@ -159,7 +159,7 @@ def test_without_tuned_systems_the_curves_are_left_out_with_a_reason(tmp_path):
 
 def test_a_system_without_a_task_is_marked(tmp_path):
     tidy = synthetic.tidy_table(6)
-    tidy = tidy[~((tidy["system"] == "nano_100") & (tidy["task"] == "kge"))]
+    tidy = tidy[~((tidy["system"] == "gemma_100") & (tidy["task"] == "kge"))]
     figures.write_figures(tidy, tmp_path)
     assert words(tmp_path / "figure1_rougel.svg").count("no scores") == 1
 
@@ -169,8 +169,8 @@ def test_two_base_models_and_names_that_are_markup_can_be_drawn(tmp_path):
         ("a_untuned", "meta-llama/Llama-3.2-1B-Instruct", 0, 0.1),
         ("a_100", "meta-llama/Llama-3.2-1B-Instruct", 100, 0.4),
         ("a_300", "meta-llama/Llama-3.2-1B-Instruct", 300, 0.6),
-        ("$x^2$ --><script>alert(1)</script>", "nano", 100, 0.5),
-        ("b_300 " + "long " * 20, "nano", 300, 0.6),
+        ("$x^2$ --><script>alert(1)</script>", "gemma", 100, 0.5),
+        ("b_300 " + "long " * 20, "gemma", 300, 0.6),
     )
     made, _ = figures.write_figures(synthetic.tidy_table(6, systems), tmp_path)
     assert all(figure.svg for figure in made)

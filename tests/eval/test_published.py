@@ -122,14 +122,14 @@ def test_a_broken_file_is_one_clear_error_with_its_line(tmp_path, text, line):
 def test_published_values_stand_beside_systems_of_the_same_scale_or_base_model():
     columns = ["system", "base_model", "scale", "task", "metric", "n", "score", "low", "high"]
     rows = [
-        ("nano_300", "nano", 300, "json", "json_parse_ok", 300, 0.5, 0.4, 0.6),
+        ("gemma_300", "gemma", 300, "json", "json_parse_ok", 300, 0.5, 0.4, 0.6),
         ("qwen", "Qwen/Qwen2.5-7B-Instruct", 0, "json", "json_parse_ok", 300, 0.8, 0.7, 0.9),
-        ("nano_200", "nano", 200, "json", "json_parse_ok", 300, 0.5, 0.4, 0.6),
-        ("nano_100", "nano", 100, "json", "json_parse_ok", 0, float("nan"), 0, 0),
+        ("gemma_200", "gemma", 200, "json", "json_parse_ok", 300, 0.5, 0.4, 0.6),
+        ("gemma_100", "gemma", 100, "json", "json_parse_ok", 0, float("nan"), 0, 0),
     ]
     table = published.beside_measured(pd.DataFrame(rows, columns=columns)).set_index("system")
-    assert table.loc["nano_300", "published"] == pytest.approx(267 / 300)
-    assert table.loc["nano_300", "note"] == "another base model"
+    assert table.loc["gemma_300", "published"] == pytest.approx(267 / 300)
+    assert table.loc["gemma_300", "note"] == "another base model"
     assert table.loc["qwen", "published"] == pytest.approx(265 / 300)
     assert "worked out from the printed p-value" in table.loc["qwen", "note"]
-    assert set(table.index) == {"nano_300", "qwen"}
+    assert set(table.index) == {"gemma_300", "qwen"}

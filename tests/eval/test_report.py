@@ -147,9 +147,9 @@ def test_unreadable_answers_stand_in_every_scores_table(made):
     out, tidy = made
     text = (out / "report.md").read_text(encoding="utf-8")
     assert text.count("| No answer | Unreadable |") == 3
-    count = tidy[(tidy["metric"] == "readable") & (tidy["task"] == "kge") & (tidy["system"] == "nano_100")]
+    count = tidy[(tidy["metric"] == "readable") & (tidy["task"] == "kge") & (tidy["system"] == "gemma_100")]
     unreadable = int((count["value"] == 0).sum())
-    row = next(line for line in text.split("### KGE")[1].splitlines() if line.startswith("| nano\\_100 "))
+    row = next(line for line in text.split("### KGE")[1].splitlines() if line.startswith("| gemma\\_100 "))
     assert [cell.strip() for cell in row.split("|")][3:6] == ["40", "0", str(unreadable)]
 
 
@@ -174,7 +174,7 @@ def test_latex_tables_are_balanced_and_escaped(made):
         text = path.read_text(encoding="utf-8")
         body = re.sub(r"\\[{}_%&#$]", "", text)
         assert body.count("{") == body.count("}")
-        assert r"\toprule" in text and "nano_1000" not in text
+        assert r"\toprule" in text and "gemma_1000" not in text
         columns = re.search(r"\\begin\{tabular\}\{(\w+)\}", text)[1]
         rows = [line for line in body.splitlines() if line.endswith(r"\\")]
         assert rows and all(row.count(" & ") == len(columns) - 1 for row in rows), path.name
@@ -199,35 +199,35 @@ def test_the_verdict_names_the_best_system_how_sure_and_how_much_data(findings):
     parts = dict(verdict.verdict(findings))
     assert any("best Field F1" in line for line in parts["In short"])
     text = "\n".join(parts["KGE"])
-    assert re.search(r"Best: nano_(500|1000), Triple F1 \d+\.\d% \(\d+\.\d to \d+\.\d\) on 120 samples\.", text)
-    assert re.search(r"Ahead of nano_untuned \(before tuning\): \+\d+\.\d points \(\+\d+\.\d to \+\d+\.\d\), p", text)
-    assert re.search(r"Not decided against nano_\d+ \(next best\).*about [\d,]+ samples would settle it", text)
-    assert "Enough training samples for nano" in text
+    assert re.search(r"Best: gemma_(500|1000), Triple F1 \d+\.\d% \(\d+\.\d to \d+\.\d\) on 120 samples\.", text)
+    assert re.search(r"Ahead of gemma_untuned \(before tuning\): \+\d+\.\d points \(\+\d+\.\d to \+\d+\.\d\), p", text)
+    assert re.search(r"Not decided against gemma_\d+ \(next best\).*about [\d,]+ samples would settle it", text)
+    assert "Enough training samples for gemma" in text
 
 
 def test_compare_prints_a_verdict_for_two_systems():
-    text = verdict.compare(synthetic.tidy_table(80), "nano_1000", "nano_untuned")
-    assert "JSON: nano_1000 is better" in text and "Holm over" in text
-    assert text == verdict.compare(synthetic.tidy_table(80), "nano_1000", "nano_untuned")
-    swapped = verdict.compare(synthetic.tidy_table(80), "nano_untuned", "nano_1000")
-    assert "JSON: nano_1000 is better" in swapped
+    text = verdict.compare(synthetic.tidy_table(80), "gemma_1000", "gemma_untuned")
+    assert "JSON: gemma_1000 is better" in text and "Holm over" in text
+    assert text == verdict.compare(synthetic.tidy_table(80), "gemma_1000", "gemma_untuned")
+    swapped = verdict.compare(synthetic.tidy_table(80), "gemma_untuned", "gemma_1000")
+    assert "JSON: gemma_1000 is better" in swapped
 
 
 def test_compare_refuses_unknown_systems_and_itself():
     tidy = synthetic.tidy_table(3)
-    with pytest.raises(EtlchError, match=r"no system 'gpt'.*nano_100"):
-        verdict.compare(tidy, "gpt", "nano_100")
+    with pytest.raises(EtlchError, match=r"no system 'gpt'.*gemma_100"):
+        verdict.compare(tidy, "gpt", "gemma_100")
     with pytest.raises(EtlchError, match="two different systems"):
-        verdict.compare(tidy, "nano_100", "nano_100")
+        verdict.compare(tidy, "gemma_100", "gemma_100")
     with pytest.raises(EtlchError, match="no scores"):
         verdict.compare(tidy.iloc[:0], "a", "b")
 
 
 def test_compare_says_where_a_system_lacks_a_task():
     tidy = synthetic.tidy_table(10)
-    tidy = tidy[~((tidy["system"] == "nano_100") & (tidy["task"] == "kge"))]
-    text = verdict.compare(tidy, "nano_1000", "nano_100")
-    assert "nano_100: no answers for this task" in text and "KGE: nothing to compare." in text
+    tidy = tidy[~((tidy["system"] == "gemma_100") & (tidy["task"] == "kge"))]
+    text = verdict.compare(tidy, "gemma_1000", "gemma_100")
+    assert "gemma_100: no answers for this task" in text and "KGE: nothing to compare." in text
 
 
 # -- odd input ----------------------------------------------------------------------------------------------------
@@ -272,11 +272,11 @@ def test_one_system_gives_a_report(without_figures, tmp_path):
 
 def test_different_test_sets_and_a_missing_task_are_said_on_top(without_figures, tmp_path):
     tidy = synthetic.tidy_table(8)
-    tidy = tidy[~((tidy["system"] == "nano_100") & (tidy["task"] == "kge"))]
-    tidy = tidy[~((tidy["system"] == "nano_300") & (tidy["sample"] == "json-0003"))]
+    tidy = tidy[~((tidy["system"] == "gemma_100") & (tidy["task"] == "kge"))]
+    tidy = tidy[~((tidy["system"] == "gemma_300") & (tidy["sample"] == "json-0003"))]
     text = write(tmp_path, tidy, samples=[]).read_text(encoding="utf-8")
     top = text[: text.index("id=scores")]
-    assert "nano_100 has no answers for KGE" in top
+    assert "gemma_100 has no answers for KGE" in top
     assert "7 common samples of 7 and 8" in top or "7 common samples of 8 and 7" in top
 
 

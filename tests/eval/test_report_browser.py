@@ -36,7 +36,7 @@ STEPS = {
     "source": """
         key($('b-list'), 'End'); await quiet();
         const both = document.querySelectorAll("#b-detail > .text mark[class='g a']").length;
-        return [both, document.querySelectorAll('.card[data-system=nano_1000] li.hit').length];""",
+        return [both, document.querySelectorAll('.card[data-system=gemma_1000] li.hit').length];""",
     "search": """
         find('json-0007'); await quiet(); const one = [rows().length, shown()];
         find('第3段談到'); await quiet(); one.push(rows().length > 1);
@@ -56,7 +56,7 @@ STEPS = {
     "filter": """
         const seen = () => [...$('t-comparisons').tBodies[0].rows];
         const all = seen().length;
-        pick('f-system', 'nano_100'); const some = seen().length;
+        pick('f-system', 'gemma_100'); const some = seen().length;
         pick('f-task', 'kge');
         const head = $('t-comparisons').tHead.rows[0].cells[7]; head.querySelector('button').click();
         const read = () => seen().map((r) => Number(r.cells[7].dataset.v));
@@ -85,10 +85,10 @@ const reset = async () => {
   find(''); await quiet();
   pick('b-task', 'json'); await wait(() => (shown() || '').startsWith('json'));
   for (const box of $('b-systems').querySelectorAll('input')) {
-    const on = ['nano_untuned', 'nano_1000'].includes(box.value);
+    const on = ['gemma_untuned', 'gemma_1000'].includes(box.value);
     if (box.checked !== on) box.click();
   }
-  pick('b-focus', 'nano_1000'); pick('b-sort', 'worst'); await quiet();
+  pick('b-focus', 'gemma_1000'); pick('b-sort', 'worst'); await quiet();
 };
 const said = {};
 await wait(shown);
@@ -152,7 +152,7 @@ def scores_of(page, task, metric, system):
 
 
 def test_the_worst_answer_comes_first_and_keys_walk_on(page, said):
-    scores = scores_of(page, "json", "field_f1", "nano_1000")
+    scores = scores_of(page, "json", "field_f1", "gemma_1000")
     order = sorted(scores, key=lambda sample: (scores[sample], sample))
     assert said["keys"] == [order[0], order[1], order[-1], order[0], "b-row-0"]
 
@@ -160,11 +160,11 @@ def test_the_worst_answer_comes_first_and_keys_walk_on(page, said):
 def test_task_and_system_can_be_chosen(page, said):
     scores = scores_of(page, "ner", "entity_f1", "dictionary")
     worst = min(scores, key=lambda sample: (scores[sample], sample))
-    assert said["task"] == [worst, "dictionary", "nano_untuned", "nano_1000"]
+    assert said["task"] == [worst, "dictionary", "gemma_untuned", "gemma_1000"]
 
 
 def test_the_largest_disagreement_comes_first(page, said):
-    a, b = (scores_of(page, "json", "field_f1", name) for name in ("nano_untuned", "nano_1000"))
+    a, b = (scores_of(page, "json", "field_f1", name) for name in ("gemma_untuned", "gemma_1000"))
     assert said["gap"] == max(sorted(a), key=lambda sample: round(abs(a[sample] - b[sample]), 9))
 
 

@@ -64,7 +64,7 @@ def test_hand_worked_entities(made: Made) -> None:
     assert table["rougeL"].tolist()[0] == 1
     assert table["rougeL"].tolist()[3:] == [0, 0]
     [row] = summary.to_dict("records")
-    assert (row["system"], row["base_model"], row["scale"], row["task"]) == ("a", "nano", 100, "ner")
+    assert (row["system"], row["base_model"], row["scale"], row["task"]) == ("a", "gemma", 100, "ner")
     assert (row["samples"], row["unanswered"], row["invalid"]) == (5, 1, 2)
     assert row["entity_precision"] == pytest.approx(4 / 7)
     assert row["entity_recall"] == pytest.approx(4 / 15)

@@ -15,7 +15,7 @@ from etlch.errors import EtlchError
 from eval import stats
 
 
-def tidy(task="json", base="nano", scales=None, **columns):
+def tidy(task="json", base="gemma", scales=None, **columns):
     """Columns `system__metric` of per-sample values -> a tidy table."""
     rows = []
     for name, values in columns.items():
@@ -302,8 +302,8 @@ def ladder(means, spread=0.05, n=200, seed=0):
     noise = rng.normal(0, 0.1, n)
     columns, scales = {}, {}
     for scale, mean in means.items():
-        columns[f"nano_{scale}__rougeL"] = np.clip(mean + noise + rng.normal(0, spread, n), 0, 1)
-        scales[f"nano_{scale}"] = scale
+        columns[f"gemma_{scale}__rougeL"] = np.clip(mean + noise + rng.normal(0, spread, n), 0, 1)
+        scales[f"gemma_{scale}"] = scale
     return tidy(scales=scales, **columns)
 
 
@@ -332,7 +332,7 @@ def test_scores_of_zero_say_nothing_about_data():
 
 def test_two_systems_of_one_base_model_and_scale_are_refused():
     table = tidy(scales={"a": 100, "b": 100}, a__rougeL=[0.1] * 5, b__rougeL=[0.2] * 5)
-    with pytest.raises(EtlchError, match="a and b are both 'nano' at scale 100"):
+    with pytest.raises(EtlchError, match="a and b are both 'gemma' at scale 100"):
         stats.enough_data(table)
 
 

@@ -9,11 +9,11 @@ from etlch.extract.extractor import Extractor
 
 
 @pytest.fixture
-def scripted(root, monkeypatch):
+def scripted(root, tiny, monkeypatch):
     """Makes an extractor whose engine answers by a function; run from the repository's root."""
     monkeypatch.chdir(root)
 
     def make(answer, task="ner", **options) -> Extractor:
-        return Extractor(task, engine=Scripted(answer), **options)
+        return Extractor(task, **{"model": tiny, "engine": Scripted(answer)} | options)
 
     return make

@@ -15,12 +15,13 @@ from etlch.extract.extractor import Extractor
 
 
 @pytest.fixture
-def etlch(scripted, monkeypatch, capsys):
+def etlch(root, tiny, monkeypatch, capsys):
     """Runs the command with a scripted engine; returns status, standard output and error."""
+    monkeypatch.chdir(root)
     monkeypatch.setattr(Extractor, "engine", property(lambda self: Scripted(names_in)))
 
     def run(*arguments):
-        status = cli.main(["extract", *map(str, arguments)])
+        status = cli.main(["extract", "--model", tiny, *map(str, arguments)])
         done = capsys.readouterr()
         return status, done.out, done.err
 
@@ -78,10 +79,10 @@ def test_errors_are_two_and_one_line(etlch, arguments, message):
 
 
 @pytest.mark.slow
-def test_nano_answers_by_the_schema_and_a_full_device_is_an_error(root, tmp_path):
+def test_a_model_answers_by_the_schema_and_a_full_device_is_an_error(root, tiny, tmp_path):
     (tmp_path / "a.txt").write_text("藍鯨是鬚鯨科的海洋哺乳動物，體重能超過150公噸。" * 3, encoding="utf-8")
     command = [str(Path(sys.executable).with_name("etlch")), "extract", str(tmp_path / "a.txt")]
-    options = ["--task", "json", "--keys", "生物,度量", "--schema", "--config", "configs/nano_predict.yaml"]
+    options = ["--task", "json", "--keys", "生物,度量", "--schema", "--model", tiny]
     made = subprocess.run([*command, *options], cwd=root, capture_output=True, text=True, timeout=300)
     assert made.returncode == 0, made.stderr
     row = json.loads(made.stdout)
@@ -95,11 +96,11 @@ def test_nano_answers_by_the_schema_and_a_full_device_is_an_error(root, tmp_path
     assert made.stderr.splitlines()[-1] == "error: standard output: cannot be written (No space left on device)"
 
 
-def test_a_server_answers_instead_and_nothing_is_paid_twice(root, monkeypatch, tmp_path, capsys):
+def test_a_server_answers_instead_and_nothing_is_paid_twice(root, tiny, monkeypatch, tmp_path, capsys):
     monkeypatch.chdir(root)
     out, paid = tmp_path / "found.jsonl", tmp_path / ".found.jsonl.paid.jsonl"
     command = ["extract", "--text", "甲1乙走了。", "--text", "甲2乙走了。", "--out", str(out), "--engine", "endpoint"]
-    command += ["--send", "text", "--backoff", "0.01", "--retries", "0", "--concurrency", "1"]
+    command += ["--model", tiny, "--send", "text", "--backoff", "0.01", "--retries", "0", "--concurrency", "1"]
     fails = True
 
     def say(call):
@@ -118,8 +119,8 @@ def test_a_server_answers_instead_and_nothing_is_paid_twice(root, monkeypatch, t
     assert not paid.exists()
 
 
-def test_a_server_that_is_not_there_is_one_error(root, monkeypatch, capsys):
+def test_a_server_that_is_not_there_is_one_error(root, tiny, monkeypatch, capsys):
     monkeypatch.chdir(root)
     command = ["extract", "--text", "甲1乙走了。", "--engine", "endpoint", "--base-url", "http://127.0.0.1:9/v1"]
-    assert cli.main([*command, "--retries", "0"]) == 2
+    assert cli.main([*command, "--model", tiny, "--retries", "0"]) == 2
     assert "http://127.0.0.1:9/v1" in capsys.readouterr().err.splitlines()[-1]

@@ -115,31 +115,27 @@ def adapter_for(folder, base, **stamp):
     return folder
 
 
-def test_an_adapter_for_another_base_is_refused(root, tmp_path, monkeypatch):
+def test_an_adapter_for_another_base_is_refused(root, tiny, tmp_path, monkeypatch):
     monkeypatch.chdir(root)
     adapter = adapter_for(tmp_path / "a", "meta-llama/Llama-3.2-1B-Instruct")
-    with pytest.raises(
-        EtlchError, match=r"an adapter for meta-llama/Llama-3.2-1B-Instruct .found the model models/nano"
-    ):
-        models.config_of("models/nano", adapter)
+    with pytest.raises(EtlchError, match=rf"an adapter for meta-llama/Llama-3.2-1B-Instruct .found the model {tiny}"):
+        models.config_of(tiny, adapter)
 
 
-def test_a_system_names_its_model_adapter_and_template(root, tmp_path, monkeypatch):
+def test_a_system_names_its_model_adapter_and_template(root, tiny, tmp_path, monkeypatch):
     monkeypatch.chdir(root)
-    adapter = adapter_for(
-        tmp_path / "s" / "adapter", "models/nano", model_name_or_path="models/nano", template="llama3"
-    )
+    adapter = adapter_for(tmp_path / "s" / "adapter", tiny, model_name_or_path=tiny, template="llama3")
     found = models.config_of(system=tmp_path / "s")
-    assert (found["model_name_or_path"], found["adapter_name_or_path"]) == ("models/nano", str(adapter))
+    assert (found["model_name_or_path"], found["adapter_name_or_path"]) == (tiny, str(adapter))
     assert "frequency_penalty" not in found
     (tmp_path / "s" / "ner").mkdir()
     (tmp_path / "s" / "ner" / "run.json").write_text(json.dumps({"decoding": {"frequency_penalty": 0.1}}))
     assert models.config_of(system=tmp_path / "s")["frequency_penalty"] == 0.1
     task = tmp_path / "t" / "ner"
     task.mkdir(parents=True)
-    (task / "run.json").write_text(json.dumps({"base_model": "models/nano", "adapter": None}))
+    (task / "run.json").write_text(json.dumps({"base_model": tiny, "adapter": None}))
     found = models.config_of(system=tmp_path / "t", config="configs/predict_qwen2.5-7b.yaml")
-    assert (found["model_name_or_path"], found["template"]) == ("models/nano", "qwen")
+    assert (found["model_name_or_path"], found["template"]) == (tiny, "qwen")
     (tmp_path / "u").mkdir()
     with pytest.raises(EtlchError, match=r"no adapter there and no run\.json"):
         models.config_of(system=tmp_path / "u")

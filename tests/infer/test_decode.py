@@ -14,8 +14,8 @@ PAD, END = 2, 6
 
 
 @pytest.fixture(scope="module")
-def model(root):
-    return AutoModelForCausalLM.from_pretrained(root / "models" / "nano", dtype=torch.float32).eval()
+def model(tiny):
+    return AutoModelForCausalLM.from_pretrained(tiny, dtype=torch.float32).eval()
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +82,7 @@ def test_answers_are_those_of_generate(erratic, wandered, monkeypatch, most_rows
     assert len(set(map(len, wandered))) > 8, "rows were to end at different times"
 
 
-def test_answers_of_nano_are_those_of_generate(model):
+def test_answers_of_a_loaded_model_are_those_of_generate(model):
     prompts, stops = ragged_prompts(7, model.config.vocab_size), frozenset([END])
     for answer in decode.greedy(model, prompts, stops, PAD, 30, most_rows=3):
         assert answer.tokens == generated(model, prompts[answer.row], 30, stops), answer.row

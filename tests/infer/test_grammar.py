@@ -42,9 +42,9 @@ GLUED = [
 
 
 @pytest.fixture(scope="module")
-def characters(root):
-    """The tokenizer of nano: a character a token, bytes for the others."""
-    return AutoTokenizer.from_pretrained(root / "models" / "nano")
+def characters(tiny):
+    """A character a token, bytes for the others."""
+    return AutoTokenizer.from_pretrained(tiny)
 
 
 @pytest.fixture(scope="module")
@@ -201,10 +201,10 @@ def test_kge_has_no_shape(root):
     assert shape_of(load_card(root / "tasks" / "kge.yaml"), Record(id="x", text="")) is None
 
 
-def test_rows_of_a_batch_have_their_own_shapes(root, characters):
-    """Nano under the grammar, 24 random prompts, with and without a shape, at limits that cut: all are valid and the plain
+def test_rows_of_a_batch_have_their_own_shapes(tiny, characters):
+    """A model under the grammar, 24 random prompts, with and without a shape, at limits that cut: all are valid and the plain
     ones are what they are without any grammar."""
-    model = AutoModelForCausalLM.from_pretrained(root / "models" / "nano", dtype=torch.float32).eval()
+    model = AutoModelForCausalLM.from_pretrained(tiny, dtype=torch.float32).eval()
     vocabulary = Vocabulary(characters, characters.eos_token_id)
     draw = random.Random(5)
     prompts = [[0, *(draw.randrange(300, len(characters)) for _ in range(draw.randrange(5, 60)))] for _ in range(24)]

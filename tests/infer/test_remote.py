@@ -31,7 +31,7 @@ def engine(url: str, tmp_path: Path, config: dict | None = None, **changed) -> R
     options = {
         "base_url": url,
         "key_env": "NO_SUCH_KEY",
-        "served_as": "nano",
+        "served_as": "gemma",
         "send": "tokens",
         "request": "{}",
         "concurrency": 4,
@@ -60,7 +60,7 @@ def test_what_is_sent(tmp_path, send, sent):
         answers = ask(engine(server.url, tmp_path, send=send))
     assert answers[0] == f"answer to {sent}" and len(answers) == 12
     body = next(call.body for call in server.calls if call.prompt == sent)
-    assert (body["model"], body["temperature"], body["max_tokens"]) == ("nano", 0, 9)
+    assert (body["model"], body["temperature"], body["max_tokens"]) == ("gemma", 0, 9)
     assert "repetition_penalty" not in body
     assert server.most <= 4
 
@@ -107,7 +107,7 @@ def test_passing_failures_are_tried_again(tmp_path):
     ("script", "changed", "expected"),
     [
         (lambda call: Fail(401, "bad"), {}, "invalid key: .NO_SUCH_KEY is not set"),
-        (lambda call: Fail(404, "the model `nano` does not exist"), {}, "unknown model 'nano'"),
+        (lambda call: Fail(404, "the model `gemma` does not exist"), {}, "unknown model 'gemma'"),
         (lambda call: Stall(9), {"timeout": 0.1, "retries": 0}, "no answer within 0.1 s"),
         (say, {"budget_tokens": 20}, "budget reached"),
         (lambda call: Fail(400, "too long"), {}, "too long"),

@@ -22,8 +22,8 @@ class Echo:
 @pytest.fixture
 def job(root, tmp_path, monkeypatch):
     monkeypatch.chdir(root)
-    output = f"output_dir={tmp_path}/nano_300/predict"
-    return predict.with_schema(predict.read_job("configs/nano_predict.yaml", ["max_samples=3", output]))
+    output = f"output_dir={tmp_path}/gemma_300/predict"
+    return predict.with_schema(predict.read_job("configs/gemma_predict.yaml", ["max_samples=3", output]))
 
 
 def prompts_of(job):
@@ -52,9 +52,9 @@ def test_prompts_that_are_not_the_test_rows_are_refused(job):
 def test_the_answers_land_in_a_system_of_their_own(job, tmp_path, monkeypatch):
     monkeypatch.setattr(engines, "_local", lambda job: (Echo(), prompts_of(job)))
     folders = engines.answer(job, Namespace(engine="transformers", force=False))
-    assert folders == [tmp_path / "nano_300+schema" / task for task in ("json", "kge", "ner")]
+    assert folders == [tmp_path / "gemma_300+schema" / task for task in ("json", "kge", "ner")]
     run = json.loads((folders[2] / "run.json").read_text())
-    assert (run["system"], run["schema"], bool(run["versions"]["llguidance"])) == ("nano_300+schema", True, True)
+    assert (run["system"], run["schema"], bool(run["versions"]["llguidance"])) == ("gemma_300+schema", True, True)
     assert json.loads((folders[2] / "generated_predictions.jsonl").read_text().splitlines()[0])["predict"] == str(
         Shape()
     )

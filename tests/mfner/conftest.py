@@ -90,15 +90,15 @@ def trained():
 def small(project, datasets, monkeypatch):
     """A grid of two draws and two mixes over both datasets, its data written."""
     made = grid.Grid(
-        "nano",
-        grid.NANO.config,
+        "smollm",
+        grid.SMALL.config,
         "tiny",
         ("7best", "multi_span"),
         2,
         build.Limits(30, 8, 10),
-        decoding=grid.NANO.decoding,
+        decoding=grid.SMALL.decoding,
     )
-    monkeypatch.setitem(grid.GRIDS, "nano", made)
+    monkeypatch.setitem(grid.GRIDS, "smollm", made)
     for draw in (1, 2):
         build.write(build.draw(datasets, draw, made.mixes, made.limits), made.data(draw))
     assert set(made.mixes) <= set(mixes.MIXES)

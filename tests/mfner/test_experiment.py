@@ -136,14 +136,22 @@ def test_the_knowledge_corpus(root):
         and not topics["dev"] & topics["test"]
     )
     assert {e.type for r in found.splits["test"] for e in r.entities} == {"醫學", "生物", "自然科學"}
-    assert len(found.splits["train"]) >= 300 and len(found.splits["test"]) >= 40  # the nano grid's samples
+    assert len(found.splits["train"]) >= 300 and len(found.splits["test"]) >= 40  # the small grid's samples
 
 
-def test_the_nano_grids_answers_fit_its_token_limit(root):
-    """models/nano has one token a character, three for a few rare ones; twelve are left for those."""
-    files = build.draw([build.knowledge(root / build.KNOWLEDGE)], 1, grid.NANO.mixes, grid.NANO.limits)
-    longest = max(len(row["output"]) for name in files if name.startswith("test_") for row in rows(files, name[:-5]))
-    assert grid.NANO.decoding == ("max_new_tokens=420",) and longest + 12 <= 420
+def test_the_small_grids_answers_fit_its_token_limit(root):
+    """In tokens of SmolLM2, one more for the end."""
+    weights = root / "models" / "smollm2-135m" / "weights"
+    if not weights.is_dir():
+        pytest.skip(f"{weights} is not made")
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(weights)
+    files = build.draw([build.knowledge(root / build.KNOWLEDGE)], 1, grid.SMALL.mixes, grid.SMALL.limits)
+    answers = [row["output"] for name in files if name.startswith(("test_", "dev_")) for row in rows(files, name[:-5])]
+    longest = max(map(len, tokenizer(answers, add_special_tokens=False)["input_ids"]))
+    (limit,) = grid.SMALL.decoding
+    assert longest + 1 <= int(limit.removeprefix("max_new_tokens="))
 
 
 def test_building_without_corpora_says_what_to_do(project, capsys):
@@ -151,8 +159,8 @@ def test_building_without_corpora_says_what_to_do(project, capsys):
     error = capsys.readouterr().err
     assert "no corpus to train on (AnatEM: not in runs/mfner/corpora/anatem" in error and "--corpora knowledge" in error
     assert cli.main(["mfner", "build", "qwen"]) == 2
-    assert cli.main(["mfner", "train", "nano", "draw9/all"]) == 2
-    assert "unknown run 'draw9/all' of nano" in capsys.readouterr().err
+    assert cli.main(["mfner", "train", "smollm", "draw9/all"]) == 2
+    assert "unknown run 'draw9/all' of smollm" in capsys.readouterr().err
 
 
 def test_building_from_a_whole_corpus_leaves_the_others_out(project, capsys):
@@ -200,10 +208,10 @@ def test_the_grids():
     for name in ("qwen2.5-0.5b", "llama3.2-1b"):
         assert len(list(grid.GRIDS[name].runs())) == 7 * 3
         assert grid.GRIDS[name].limits == build.Limits(10_000, 200, 300)
-    assert grid.run(grid.NANO, "draw1/term_ner").overrides == [
-        "dataset_dir=runs/mfner/data/nano/draw1",
+    assert grid.run(grid.SMALL, "draw1/term_ner").overrides == [
+        "dataset_dir=runs/mfner/data/small/draw1",
         "dataset=train_term_ner",
-        "output_dir=runs/mfner/nano/draw1/term_ner/adapter",
+        "output_dir=runs/mfner/smollm/draw1/term_ner/adapter",
     ]
 
 
@@ -220,9 +228,9 @@ def test_the_best_checkpoint_is_answered_with(small, trained, monkeypatch):
     (run.folder / grid.BEST).write_text('{"checkpoint": "checkpoint-10"}')
     grid.test(run)
     config = asked[0].config
-    assert config["adapter_name_or_path"] == "runs/mfner/nano/draw1/7best/adapter/checkpoint-10"
-    assert (config["model_name_or_path"], config["use_cpu"], config["bf16"]) == ("models/nano", True, False)
-    assert config["max_new_tokens"] == 420 and len(asked[0].names) == 7
+    assert config["adapter_name_or_path"] == "runs/mfner/smollm/draw1/7best/adapter/checkpoint-10"
+    assert (config["model_name_or_path"], config["use_cpu"]) == ("models/smollm2-135m/weights", True)
+    assert config["max_new_tokens"] == 280 and len(asked[0].names) == 7
     assert [path.name for path in run.checkpoints()] == ["checkpoint-10"]  # the others are gone
 
 
@@ -233,8 +241,8 @@ def test_checkpoints_answer_the_validation_set(small, trained, monkeypatch):
     monkeypatch.setattr("etlch.launch.train", lambda config, overrides: trained(run, 5, 10))
     grid.train(run)
     assert [job.output.as_posix() for job in asked] == [
-        "runs/mfner/nano/draw2/multi_span/checkpoint-5/predict",
-        "runs/mfner/nano/draw2/multi_span/checkpoint-10/predict",
+        "runs/mfner/smollm/draw2/multi_span/checkpoint-5/predict",
+        "runs/mfner/smollm/draw2/multi_span/checkpoint-10/predict",
     ]
     assert {tuple(job.names) for job in asked} == {("mfner_dev-multi-span_test",)}
 

@@ -1,4 +1,4 @@
-"""The service with a fake extractor, as a process of its own: `python fake_service.py SEEN [limit=value ...]`.
+"""The service with a fake extractor, as a process of its own: `python fake_service.py SEEN [limit=value ...] [system ...]`.
 
 It prints its address and appends each text that reaches the extractor to the file SEEN. A text says what the extractor
 does: `sleep 0.5 ...` takes that long, `fail`, `crash` and `load` raise; anything else answers at once with the mentions
@@ -72,10 +72,15 @@ def main() -> int:
             time.sleep(1.5)
         return FakeExtractor(seen, task)
 
-    names = [a for a in sys.argv[2:] if "=models/" in a] or ["fake=models/nano"]
-    limits = limits_of([a for a in sys.argv[2:] if a not in names])
+    names = [a for a in sys.argv[2:] if "=" not in a] or ["fake"]
+    limits = limits_of([a for a in sys.argv[2:] if "=" in a])
+    model = seen.with_name("model")
+    model.mkdir()
+    (model / "config.json").touch()  # what makes a folder a model's
     try:
-        start.start(factory, names, [], ("127.0.0.1", 0), limits, start.key_of("ETLCH_API_KEY"))
+        start.start(
+            factory, [f"{name}={model}" for name in names], [], ("127.0.0.1", 0), limits, start.key_of("ETLCH_API_KEY")
+        )
     except EtlchError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -20,15 +20,15 @@ SUMMARY = (
 
 
 @pytest.fixture(scope="module")
-def trained(root, tmp_path_factory):
-    """A system small_100: models/nano under another template, and a LoRA adapter with random weights that matter."""
+def trained(tiny, tmp_path_factory):
+    """A system small_100: the tiny model under another template, and a LoRA adapter with random weights that matter."""
     import torch
     from peft import LoraConfig, get_peft_model
     from transformers import AutoModelForCausalLM
 
     folder = tmp_path_factory.mktemp("trained")
     base = folder / "base"
-    shutil.copytree(root / "models" / "nano", base)
+    shutil.copytree(tiny, base)
     (base / "chat_template.jinja").write_text("another template of {{ messages }}")
     decoding = json.loads((base / "generation_config.json").read_text())
     (base / "generation_config.json").write_text(json.dumps(decoding | {"do_sample": True, "temperature": 0.6}))

@@ -11,7 +11,7 @@ TEXT = "𠮷甲在臺灣大學<script>document.title='hacked'</script><img src=x
 
 @pytest.fixture(scope="module")
 def service(launch):
-    return launch("one=models/nano", "two=models/nano", "chars=1000")
+    return launch("one", "two", "chars=1000")
 
 
 @pytest.fixture(scope="module")

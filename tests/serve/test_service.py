@@ -15,7 +15,7 @@ SMALL = ("body=20000", "texts=3", "chars=1000", "queue=4", "batch=2", "seconds=1
 @pytest.fixture(scope="module")
 def service(launch):
     """Small limits: 20,000 bytes, 3 texts of 1,000 characters, 4 in the queue, 1.5 seconds; two systems."""
-    return launch(*SMALL, "one=models/nano", "two=models/nano")
+    return launch(*SMALL, "one", "two")
 
 
 def test_one_text_is_answered_with_offsets_in_code_points(service):
@@ -55,7 +55,7 @@ def test_what_is_served_is_listed(service):
 
 def test_health_and_readiness(service, launch):
     assert service.client.get("/health").json() == {"status": "ok", "waiting": 0}
-    late = launch("late=models/nano", ready=False)
+    late = launch("late", ready=False)
     assert late.client.get("/health").status_code == 200
     refused = late.client.get("/ready")
     assert (refused.status_code, refused.json()["error"]) == (503, "the model still loads")
@@ -205,7 +205,7 @@ def test_an_error_of_one_text_leaves_the_others_alone(service):
 
 
 def test_requests_of_a_kind_are_answered_together_and_others_apart(launch):
-    service = launch("batch=8", "one=models/nano", "two=models/nano")
+    service = launch("batch=8", "one", "two")
 
     async def run():
         async with httpx.AsyncClient(base_url=service.address, trust_env=False, timeout=30) as client:
@@ -348,7 +348,7 @@ def test_sigterm_does_not_wait_for_clients_that_say_nothing(launch):
 
 
 def test_models_that_cannot_be_loaded_end_the_service_with_one_line(launch):
-    service = launch("broken=models/nano", ready=False)
+    service = launch("broken", ready=False)
     assert service.process.wait(30) == 2
     said = (service.seen_file.parent / "stderr").read_text()
     assert said == "error: models/broken: no weights there (expected model.safetensors)\n"

@@ -1,4 +1,4 @@
-"""`etlch serve` with the embedded model: the same extraction as the Python API gives, and an end with status 0."""
+"""`etlch serve` with a model: the same extraction as the Python API gives, and an end with status 0."""
 
 import signal
 import subprocess
@@ -9,22 +9,21 @@ import httpx
 import pytest
 
 TEXT = "林靖雯於2019年進入臺灣大學醫學院任教。"
-CONFIG = "model_name_or_path: models/nano\ntemplate: llama3\nmax_new_tokens: 40\n"
 SERVE = (sys.executable, "-m", "etlch.cli", "serve")
 
 
 @pytest.fixture
-def config(tmp_path):
+def config(tiny, tmp_path):
     """A predict config with short answers: the untuned model repeats itself until it is stopped."""
     path = tmp_path / "short.yaml"
-    path.write_text(CONFIG)
+    path.write_text(f"model_name_or_path: {tiny}\ntemplate: llama3\nmax_new_tokens: 40\n")
     return path
 
 
 @pytest.fixture
-def served(root, tmp_path, config):
-    """The address of `etlch serve --system models/nano`, and its process."""
-    options = ("--system", "small=models/nano", "--task", "ner", "--port", "0", "--config", str(config))
+def served(root, tiny, tmp_path, config):
+    """The address of `etlch serve`, and its process."""
+    options = ("--system", f"small={tiny}", "--task", "ner", "--port", "0", "--config", str(config), "--schema")
     with (tmp_path / "stderr").open("w") as errors:
         process = subprocess.Popen([*SERVE, *options], cwd=root, stdout=subprocess.PIPE, stderr=errors, text=True)
     yield process.stdout.readline().split("/  (")[0], process
@@ -40,7 +39,7 @@ def test_the_service_answers_as_the_python_api_does(served, config, root, monkey
 
     address, process = served
     monkeypatch.chdir(root)
-    expected = Extractor("ner", config=config).extract(TEXT)
+    expected = Extractor("ner", config=config, schema=True).extract(TEXT)
     with httpx.Client(base_url=address, trust_env=False, timeout=120) as client:
         while client.get("/ready").status_code != 200:
             assert process.poll() is None
@@ -57,9 +56,9 @@ def test_the_service_answers_as_the_python_api_does(served, config, root, monkey
     assert process.wait(30) == 0
 
 
-def test_a_port_that_is_taken_is_one_line_and_exit_2(served, root):
+def test_a_port_that_is_taken_is_one_line_and_exit_2(served, root, tiny):
     address, _ = served
-    command = [*SERVE, "--system", "models/nano", "--port", address.rsplit(":", 1)[1]]
+    command = [*SERVE, "--system", tiny, "--port", address.rsplit(":", 1)[1]]
     ended = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=60, check=False)
     assert ended.returncode == 2
     assert ended.stderr.startswith("error: 127.0.0.1:") and "another port: --port" in ended.stderr
@@ -71,18 +70,18 @@ def test_a_port_that_is_taken_is_one_line_and_exit_2(served, root):
     [
         (["--system", "runs/none/none_300"], "runs/none/none_300 is not there (expected a system such as"),
         (["--system", "tasks"], "tasks holds neither adapter nor model"),
-        (["--system", "a=models/nano", "--system", "a=models/nano"], "the name 'a' again"),
-        (["--system", "a b=models/nano"], "name 'a b' (expected letters"),
-        (["--system", "models/nano", "--task", "none"], "--task: found 'none' (expected some of"),
-        (["--system", "models/nano", "--timeout", "0"], "--timeout: found 0 (expected more than 0)"),
-        (["--system", "models/nano", "--max-queue", "3"], "--max-queue: found 3 (expected at least --max-texts"),
-        (["--system", "models/nano", "--port", "99999"], "--port: found 99999 (expected 0 to 65535)"),
-        (["--system", "models/nano", "--host", "host.invalid"], "host.invalid:8000 cannot be listened on"),
+        (["--system", "a=TINY", "--system", "a=TINY"], "the name 'a' again"),
+        (["--system", "a b=TINY"], "name 'a b' (expected letters"),
+        (["--system", "TINY", "--task", "none"], "--task: found 'none' (expected some of"),
+        (["--system", "TINY", "--timeout", "0"], "--timeout: found 0 (expected more than 0)"),
+        (["--system", "TINY", "--max-queue", "3"], "--max-queue: found 3 (expected at least --max-texts"),
+        (["--system", "TINY", "--port", "99999"], "--port: found 99999 (expected 0 to 65535)"),
+        (["--system", "TINY", "--host", "host.invalid"], "host.invalid:8000 cannot be listened on"),
     ],
 )
-def test_a_mistake_is_said_before_a_model_is_loaded(arguments, said, root, monkeypatch, capsys):
+def test_a_mistake_is_said_before_a_model_is_loaded(arguments, said, root, tiny, monkeypatch, capsys):
     from etlch.cli import main
 
     monkeypatch.chdir(root)
-    assert main(["serve", *arguments]) == 2
+    assert main(["serve", *(argument.replace("TINY", tiny) for argument in arguments)]) == 2
     assert said in capsys.readouterr().err
