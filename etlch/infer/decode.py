@@ -51,6 +51,7 @@ class _Row:
     done: bool = False
     ended: bool = False
     looped: bool = False
+    forced: list[int] = field(default_factory=list)  # tokens that come next whatever the scores are
 
 
 class BlockLayer(DynamicLayer):
@@ -144,6 +145,13 @@ class Batch:
         self.mask = torch.cat([self.mask, self.mask.new_ones(len(tokens), 1)], dim=1)
         return self._forward(torch.tensor(tokens, device=self.mask.device)[:, None], self.mask, self.cache, positions)
 
+    @torch.inference_mode()
+    def forget(self, place: int, count: int) -> None:
+        """Hide the last `count` tokens that one row has been fed; positions are counted without them."""
+        if count > 0:
+            fed = self.mask[place].nonzero().flatten()
+            self.mask[place, fed[-count:]] = 0
+
     def keep(self, places: list[int]) -> None:
         """Drop all rows but those at these places."""
         self.rows = [self.rows[place] for place in places]
@@ -184,32 +192,29 @@ def greedy(
 
     stops: tokens that end an answer. budget: positions that may be in the cache at once (memory); one prompt above it runs
     alone. The longest prompts begin, so that no long one is left for the end. revise: looks at each
-    answer after each token (etlch/infer/repeats.py); one that it changes ends there, or is read and gone on with anew. With it,
-    an answer that goes round in circles (`is_loop`) ends, too: greedy decoding would not leave them before the token limit.
+    answer after each token (etlch/infer/repeats.py) and may end it or let it go on from other tokens. With it, an answer that goes
+    round in circles (`is_loop`) ends, too: greedy decoding would not leave them before the token limit.
     """
     waiting = sorted(range(len(prompts)), key=lambda row: (len(prompts[row]), -row))
     batch = Batch(model, pad)
     tokens: list[int] = []
-    begun: dict[int, list[int]] = {}  # what a revised answer goes on from
     while waiting or batch.rows:
         fresh = _admit(batch, waiting, prompts, budget, most_rows)
         if fresh:
-            rows = [_Row(row, list(begun.get(row, ()))) for row in fresh]
-            for row in rows:
-                _start(row, prompts[row.row], processors)
-            scores = batch.add(rows, [[*prompts[row.row], *row.tokens] for row in rows])
+            for row in fresh:
+                for processor in processors:
+                    processor.start(row, prompts[row])
+            scores = batch.add([_Row(row) for row in fresh], [prompts[row] for row in fresh])
             tokens += _choose(batch.rows[-len(fresh) :], scores, processors, pad)
-        for row, token in zip(batch.rows, tokens, strict=True):
+        for place, row in enumerate(batch.rows):
             if row.done:
                 continue
-            again = _take(row, token, stops, max_new_tokens, revise)
-            if row.done:
+            if changed := _take(row, tokens[place], stops, max_new_tokens, revise):
+                tokens[place] = _go_back(batch, place, changed)
+                _retell(row, prompts[row.row], processors)
+            elif row.done:
                 for processor in processors:
                     processor.ended(row.row)
-            if again:
-                begun[row.row] = row.tokens
-                waiting.append(row.row)
-            elif row.done:
                 yield Answer(row.row, row.tokens, row.ended, row.looped)
         live = [place for place, row in enumerate(batch.rows) if not row.done]
         if len(live) <= len(batch.rows) * SPARSE:
@@ -219,28 +224,39 @@ def greedy(
             tokens = _choose(batch.rows, batch.step(tokens), processors, pad)
 
 
-def _start(row: _Row, prompt: Sequence[int], processors: Sequence[Processor]) -> None:
-    """Tell the processors of a row, and of what it has said before it was revised."""
+def _take(row: _Row, token: int, stops: frozenset[int], most: int, revise: Revise | None) -> list[int] | None:
+    """Add a token to a row, which may be done by it. Returns the tokens to go on from where these are to be revised."""
+    if token in stops:
+        row.done = row.ended = True
+        return None
+    row.tokens.append(token)
+    changed = revise(row.tokens) if revise and not row.forced else None
+    if changed and changed[1]:
+        row.tokens, row.ended = changed
+    elif changed and len(changed[0]) < most:
+        return changed[0]
+    row.looped = bool(revise) and len(row.tokens) % PERIOD == 0 and is_loop(row.tokens)
+    row.done = row.ended or row.looped or len(row.tokens) >= most
+    return None
+
+
+def _go_back(batch: Batch, place: int, tokens: list[int]) -> int:
+    """Let a row have said these tokens instead: what it said otherwise is forgotten. Returns the token to feed next."""
+    row = batch.rows[place]
+    same = next((n for n, (a, b) in enumerate(zip(row.tokens, tokens, strict=False)) if a != b), len(row.tokens))
+    same = min(same, len(tokens) - 1)
+    batch.forget(place, len(row.tokens) - 1 - same)
+    row.tokens, row.forced = tokens[: same + 1], tokens[same + 1 :]
+    return tokens[same]
+
+
+def _retell(row: _Row, prompt: Sequence[int], processors: Sequence[Processor]) -> None:
+    """Tell the processors what a row has said instead."""
     for processor in processors:
+        processor.ended(row.row)
         processor.start(row.row, prompt)
         for token in row.tokens:
             processor.took(row.row, token)
-
-
-def _take(row: _Row, token: int, stops: frozenset[int], most: int, revise: Revise | None) -> bool:
-    """Add a token to a row, which may be done by it; is the row to be read and gone on with anew?"""
-    if token in stops:
-        row.done = row.ended = True
-        return False
-    row.tokens.append(token)
-    if revise:
-        row.looped = len(row.tokens) % PERIOD == 0 and is_loop(row.tokens)
-        if changed := revise(row.tokens):
-            row.tokens, row.ended = changed
-            row.done = True
-            return not row.ended and len(row.tokens) < most
-    row.done = row.looped or len(row.tokens) >= most
-    return False
 
 
 def is_loop(tokens: Sequence[int]) -> bool:
@@ -265,7 +281,10 @@ def _choose(rows: list[_Row], scores: torch.Tensor, processors: Sequence[Process
     live = [None if row.done else row.row for row in rows]
     for processor in processors:
         processor.apply(live, scores)
-    tokens = [pad if row is None else token for row, token in zip(live, scores.argmax(-1).tolist(), strict=True)]
+    best = scores.argmax(-1).tolist()
+    tokens = [
+        pad if row.done else row.forced.pop(0) if row.forced else token for row, token in zip(rows, best, strict=True)
+    ]
     for processor in processors:
         for row, token in zip(live, tokens, strict=True):
             if row is not None:

@@ -58,3 +58,30 @@ def test_a_model_gives_the_same_scores(kind):
     attention.use(model)
     assert model.config._attn_implementation == attention.NAME
     torch.testing.assert_close(scores(), before, rtol=1e-4, atol=1e-5)
+
+
+def test_what_a_row_forgets_it_has_not_said():
+    """After three tokens are forgotten the scores are those of a row that never said them; the other row does not notice."""
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    from etlch.infer.decode import Batch, _Row
+
+    torch.manual_seed(5)
+    config = LlamaConfig(
+        vocab_size=64, hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4
+    )
+    model = LlamaForCausalLM(config).eval()
+    prompts = [[5, 6, 7, 8, 9], [12, 13, 14]]
+    plain, changed = Batch(model, 0), Batch(model, 0)
+    for batch in (plain, changed):
+        batch.add([_Row(0), _Row(1)], prompts)
+        batch.step([20, 30])
+    for token in (21, 22, 23):
+        changed.step([token, 33])
+        plain.step([40, 33])
+    changed.forget(0, 3)
+    alone = Batch(model, 0)
+    alone.add([_Row(0)], [[*prompts[0], 20]])
+    found = changed.step([50, 34])
+    torch.testing.assert_close(found[:1], alone.step([50]), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(found[1:], plain.step([41, 34])[1:], rtol=1e-4, atol=1e-5)

@@ -60,3 +60,38 @@ def test_a_loop_is_the_same_few_tokens_again_and_again():
     assert not is_loop([1, 2, 3] * (LOOP // 3 - 1))  # too short to tell
     assert not is_loop(list(range(LOOP)))
     assert not is_loop([*[7] * (LOOP - 1), 8])
+
+
+def test_a_list_is_closed_and_the_answer_goes_on(tmp_path):
+    """A model that would say one value for ever: the list is closed before the second, the rest is the model's."""
+    from types import SimpleNamespace
+
+    import torch
+
+    from etlch.infer import decode
+
+    text = '{"a": ["xy", "xy", "xy", "xy", "xy"]}'
+    following = {text[:n]: text[n] for n in range(len(text))} | {'{"a": ["xy"]': "}"}
+
+    class Scripted:
+        """Says the text one character after another, whatever its length; reads its own row from the cache's mask."""
+
+        config = SimpleNamespace(get_text_config=lambda: SimpleNamespace(num_hidden_layers=0))
+        device = torch.device("cpu")
+
+        def __init__(self):
+            self.fed = []
+
+        def __call__(self, input_ids, attention_mask, **_):
+            self.fed += [0] * (attention_mask.shape[1] - len(self.fed) - input_ids.shape[1]) + input_ids[0].tolist()
+            said = "".join(
+                chr(t) for t, seen in zip(self.fed, attention_mask[0].tolist(), strict=True) if seen and t != 1
+            )
+            scores = torch.zeros(1, 1, 256)
+            scores[0, 0, ord(following[said]) if said in following else 2] = 1.0
+            return SimpleNamespace(logits=scores)
+
+    reviser = Reviser(lambda s: list(map(ord, s)), lambda tokens: "".join(map(chr, tokens)))
+    [answer] = decode.greedy(Scripted(), [[1]], frozenset([2]), 0, 60, revise=reviser)
+    assert "".join(map(chr, answer.tokens)) == '{"a": ["xy"]}'
+    assert answer.ended and not answer.looped
