@@ -1,4 +1,4 @@
-"""The Python API: `Extractor(task="ner").extract(text)`."""
+"""The Python API: `Extractor().extract(text)`."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Extractor:
 
     def __init__(
         self,
-        task: str | Path = "ner",
+        task: str | Path = "entities",
         model: str | None = None,
         adapter: str | Path | None = None,
         *,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +75,8 @@ def _embedded(card: Card | None) -> tuple[str, str | None]:
             return found.weights.as_posix(), found.adapter.as_posix()
     for found in known:
         if not card or card.language in found.languages:
+            task = f"task {card.name}" if card else "no task"
+            print(f"{found.name} answers untuned: no ready adapter knows {task} (docs/models.md)", file=sys.stderr)
             return found.weights.as_posix(), None
     names = ", ".join(found.name for found in known) or "none"
     raise EtlchError(f"no model in models/ reads {card.language if card else ''} ({names}; name one with --model)")
