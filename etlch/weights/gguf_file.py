@@ -20,7 +20,19 @@ from etlch.errors import EtlchError
 
 MAGIC, VERSIONS = b"GGUF", (2, 3)
 TOKENIZER = "tokenizer."
-_NUMBERS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}  # as struct has them
+_NUMBERS = {
+    0: "B",
+    1: "b",
+    2: "H",
+    3: "h",
+    4: "I",
+    5: "i",
+    6: "f",
+    7: "?",
+    10: "Q",
+    11: "q",
+    12: "d",
+}  # as struct has them
 _STRING, _ARRAY = 8, 9
 
 
@@ -106,7 +118,9 @@ def _opened(path: Path) -> Iterator[_Cursor]:
         with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
             yield _Cursor(data)
     except (struct.error, ValueError, KeyError, OverflowError, MemoryError):  # ValueError: nothing in it, or no UTF-8
-        raise EtlchError(f"{path}: ends within its metadata, or is damaged there (expected a whole GGUF file)") from None
+        raise EtlchError(
+            f"{path}: ends within its metadata, or is damaged there (expected a whole GGUF file)"
+        ) from None
 
 
 def _head(cursor: _Cursor, path: Path) -> _Head:

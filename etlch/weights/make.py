@@ -17,8 +17,8 @@ from pathlib import Path
 
 from etlch.errors import EtlchError
 from etlch.records import write_text
-from etlch.weights import recipe as recipes
 from etlch.weights import gguf_file, sources, tokenizer
+from etlch.weights import recipe as recipes
 from etlch.weights.recipe import Keep, Recipe
 
 MADE = "made.json"  # in weights/: the fingerprint of the recipe that it was made by
@@ -106,7 +106,9 @@ def _write(recipe: Recipe, folder: Path, say: Say) -> None:
         path = sources.fetch(recipe, Path(scratch) / "joined.gguf")
         free, wanted_free = shutil.disk_usage(folder).free, _ROOM * path.stat().st_size
         if free < wanted_free:
-            raise EtlchError(f"{recipe.folder}: {free / 1e9:.1f} GB free on the disk (expected {wanted_free / 1e9:.1f})")
+            raise EtlchError(
+                f"{recipe.folder}: {free / 1e9:.1f} GB free on the disk (expected {wanted_free / 1e9:.1f})"
+            )
         convert(path, recipe.keep, folder, say)
 
 
@@ -138,7 +140,10 @@ def convert(path: Path, keep: Keep | None, folder: Path, say: Say = print) -> No
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
         tensors = Path(scratch) / "tensors.gguf"
         gguf_file.copy_without_tokenizer(path, tensors)
-        model = _load(tensors, before, path)
+        try:
+            model = load(tensors, before)
+        except Exception as error:  # transformers raises whatever a file of another kind leads it to
+            raise EtlchError(f"{path}: transformers cannot convert it ({_said(error)})") from error
     if kept:
         _cut_embedding(model, kept)
     for name in ("bos", "eos", "pad"):
@@ -162,19 +167,15 @@ def _demand_architecture(path: Path, architecture: str) -> None:
         raise EtlchError(f"{path}: architecture {architecture!r} cannot be converted (transformers knows {known})")
 
 
-def _load(tensors: Path, tokens: int, path: Path):
-    """The model of a GGUF file without its tokenizer, of which transformers would take the number of tokens."""
+def load(tensors: Path, tokens: int):
+    """The model of a GGUF file without its tokenizer, in bfloat16; transformers would count the tokens there."""
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM
 
-    try:
-        with _quiet():
-            config = AutoConfig.from_pretrained(tensors.parent, gguf_file=tensors.name, vocab_size=tokens)
-            return AutoModelForCausalLM.from_pretrained(
-                tensors.parent, gguf_file=tensors.name, config=config, dtype=torch.bfloat16
-            )
-    except Exception as error:  # transformers raises whatever a file of another kind leads it to
-        raise EtlchError(f"{path}: transformers cannot convert it ({_said(error)})") from error
+    place = {"pretrained_model_name_or_path": tensors.parent, "gguf_file": tensors.name}
+    with _quiet():
+        config = AutoConfig.from_pretrained(**place, vocab_size=tokens)
+        return AutoModelForCausalLM.from_pretrained(**place, config=config, dtype=torch.bfloat16)
 
 
 def _said(error: Exception) -> str:
