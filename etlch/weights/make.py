@@ -146,7 +146,10 @@ def convert(path: Path, keep: Keep | None, folder: Path, say: Say = _say) -> Non
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
         tensors = Path(scratch) / "tensors.gguf"
         gguf_file.copy_without_tokenizer(path, tensors)
-        model = _load(tensors, before, path)
+        try:
+            model = load(tensors, before)
+        except Exception as error:  # transformers raises whatever a file of another kind leads it to
+            raise EtlchError(f"{path}: transformers cannot convert it ({_said(error)})") from error
     if kept:
         _cut_embedding(model, kept)
     for name in ("bos", "eos", "pad"):
@@ -170,19 +173,15 @@ def _demand_architecture(path: Path, architecture: str) -> None:
         raise EtlchError(f"{path}: architecture {architecture!r} cannot be converted (transformers knows {known})")
 
 
-def _load(tensors: Path, tokens: int, path: Path):
-    """The model of a GGUF file without its tokenizer, of which transformers would take the number of tokens."""
+def load(tensors: Path, tokens: int):
+    """The model of a GGUF file without its tokenizer, in bfloat16; transformers would count the tokens there."""
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM
 
-    try:
-        with _quiet():
-            config = AutoConfig.from_pretrained(tensors.parent, gguf_file=tensors.name, vocab_size=tokens)
-            return AutoModelForCausalLM.from_pretrained(
-                tensors.parent, gguf_file=tensors.name, config=config, dtype=torch.bfloat16
-            )
-    except Exception as error:  # transformers raises whatever a file of another kind leads it to
-        raise EtlchError(f"{path}: transformers cannot convert it ({_said(error)})") from error
+    place = {"pretrained_model_name_or_path": tensors.parent, "gguf_file": tensors.name}
+    with _quiet():
+        config = AutoConfig.from_pretrained(**place, vocab_size=tokens)
+        return AutoModelForCausalLM.from_pretrained(**place, config=config, dtype=torch.bfloat16)
 
 
 def _said(error: Exception) -> str:
