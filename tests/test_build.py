@@ -46,19 +46,25 @@ def test_the_same_input_gives_the_same_bytes(built, root):
     assert dataset.build(root) == built
 
 
+TESTED = {("etlch", "zh-TW"): 300, ("short", "zh-TW"): 150, ("short", "en"): 75}  # records of the test sets
+
+
 def test_sets_are_nested_and_complete(root):
     registry = json.loads((root / "dataset_info.json").read_text(encoding="ascii"))
-    for task in ("json", "kge", "ner"):
+    cards = load_cards(root / "tasks")
+    assert {(card.family, card.language) for card in cards} == set(TESTED)
+    for card in cards:
         sets = {
-            part: json.loads((root / registry[f"etlch_{task}_{part}"]["file_name"]).read_text(encoding="utf-8"))
-            for part in (100, 300, 500, 1000, "test")
+            part: json.loads((root / registry[card.dataset(part)]["file_name"]).read_text(encoding="utf-8"))
+            for part in (*card.scales, "test")
         }
-        for part in (100, 300, 500, 1000):
-            assert sets[part] == sets[1000][:part]
-            assert len(sets[part]) == part
-        assert len(sets["test"]) == 300
-        assert all(isinstance(v, str) for row in sets[1000] + sets["test"] for v in row.values())
-        assert len({row["input"] for row in sets[1000]}) == 1000
+        most = card.scales[-1]
+        for scale in card.scales:
+            assert sets[scale] == sets[most][:scale]
+            assert len(sets[scale]) == scale
+        assert len(sets["test"]) == TESTED[card.family, card.language]
+        assert all(isinstance(value, str) for row in sets[most] + sets["test"] for value in row.values())
+        assert len({row["input"] for row in sets[most]}) == most
 
 
 def test_gold_is_right_by_construction(train, test_set):
@@ -74,9 +80,10 @@ def test_gold_is_right_by_construction(train, test_set):
             assert not of_type or set(values) == of_type
 
 
-def test_gold_answers_parse_back(root, train, test_set):
+def test_gold_answers_parse_back(root):
     for card in load_cards(root / "tasks"):
-        for record in train[:200] + test_set:
+        train, test = (list(read_records(root / path)) for path in (card.train, card.test))
+        for record in train[:200] + test:
             parsed = card.parse(card.answer(record), record)
             assert parsed.status == "ok", (card.name, record.id, parsed.problems)
             if card.format.part == "triples":
@@ -89,9 +96,10 @@ def test_gold_answers_parse_back(root, train, test_set):
                 assert {(e.text, e.type) for e in parsed.entities} == {(e.text, e.type) for e in record.entities}
 
 
-def test_no_test_sentence_in_any_training_article(train, test_set):
-    found = leakage.measure(train, test_set)
-    assert found.clean, found.examples
+def test_no_test_sentence_in_any_training_text(root):
+    for train, test in {(card.train, card.test) for card in load_cards(root / "tasks")}:
+        found = leakage.measure(read_records(root / train), read_records(root / test))
+        assert found.clean, (test, found.examples)
 
 
 def test_leakage_is_found_where_there_is_some():
@@ -108,6 +116,16 @@ def test_a_shared_run_across_the_end_of_a_sentence_is_found():
     test = [Record("b", "說丙丁戊己庚辛。子丑寅卯辰巳午！", source="knowledge/y")]  # 丙 to 午: thirteen
     found = leakage.measure(train, test)
     assert (found.sentences, found.normalised, found.ngrams) == (0, 0, 1)
+
+
+def test_english_is_compared_by_sentences_and_by_thirteen_words():
+    shared = "one two three four five six seven eight nine ten eleven twelve thirteen"
+    train = [Record("a", f"It is 1.5 m high. Then {shared} came!", "en", source="knowledge/x")]
+    whole = leakage.measure(train, [Record("b", "Is it? It is 1.5 m high. No.", "en", source="knowledge/y")])
+    assert (whole.sentences, whole.ngrams) == (1, 0)
+    for text, ngrams in ((f"A, {shared.upper()}, b.", 1), (f"{shared.removeprefix('one ')} stay.", 0)):
+        found = leakage.measure(train, [Record("b", text, "en", source="knowledge/y")])
+        assert (found.sentences, found.normalised, found.ngrams) == (0, 0, ngrams)
 
 
 def test_the_overlap_of_articles_is_the_share_of_the_nearest_one():

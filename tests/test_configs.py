@@ -42,12 +42,19 @@ def test_the_papers_section_3_1(root):
     assert "quantization_bit" not in config
 
 
-def test_gemma_scales_differ_in_dataset_output_and_epochs_only(root):
-    loaded = [load(root, f"gemma_{scale}") for scale in SCALES]
-    for config in loaded:
-        for key in ("dataset", "output_dir", "num_train_epochs"):
-            del config[key]
-    assert all(config == loaded[0] for config in loaded)
+def test_scales_of_the_embedded_models_differ_in_dataset_output_and_epochs_only(root):
+    families: dict[str, list] = {}
+    for path in sorted((root / "llamafactory_configs").glob("*_[0-9]*.yaml")):
+        family, _, scale = path.stem.rpartition("_")
+        if scale.isdigit() and family != "etlch":
+            config = load(root, path.stem)
+            assert {name.rpartition("_")[2] for name in config.pop("dataset").split(",")} == {scale}
+            assert config.pop("output_dir") == f"runs/{family}/{path.stem}/adapter"
+            del config["num_train_epochs"]
+            families.setdefault(family, []).append(config)
+    assert {"gemma", "short"} <= set(families)
+    for family, loaded in families.items():
+        assert all(config == loaded[0] for config in loaded), family
 
 
 def test_every_system_is_asked_the_same_way(root):
@@ -58,7 +65,8 @@ def test_every_system_is_asked_the_same_way(root):
     loaded = [{k: v for k, v in yaml.safe_load(p.read_text()).items() if k not in own} for p in paths]
     assert all(config == loaded[0] for config in loaded)
     assert loaded[0]["do_sample"] is False
-    assert load(root, "gemma_predict")["do_sample"] is False
+    for path in (root / "llamafactory_configs").glob("*predict*.yaml"):
+        assert load(root, path.stem)["do_sample"] is False, path.name
 
 
 def test_configs_is_a_symlink(root):

@@ -113,7 +113,7 @@ def test_every_bad_card_of_a_folder_is_named_at_once(tmp_path):
 
 
 def test_a_new_task_is_a_card_and_its_records(root, tmp_path):
-    """A fourth card in a copy of the repository's data: files, registry entries and prompts, no code changed."""
+    """One card more in a copy of the repository's data: files, registry entries and prompts, no code changed."""
     shutil.copytree(root / "tasks", tmp_path / "tasks")
     shutil.copytree(root / "data" / "knowledge", tmp_path / "data" / "knowledge")
     write_card(tmp_path / "tasks")
