@@ -95,7 +95,7 @@ compare: $(READY) ## the verdict on two systems: make compare A=short_30 B=short
 
 # CORPORA="--root DIR --corpora A,B" for corpora elsewhere, or some of them
 MFNER = $(if $(filter etlch,$(MODEL)),qwen2.5-0.5b llama3.2-1b,$(MODEL))
-mfner: $(READY) ## twelve output formats on eight biomedical corpora (docs/mfner.md); MODEL=smollm: in small, offline
+mfner: $(READY) ## twelve output formats on eight biomedical corpora (docs/mfner.md); MODEL=gemma: in small, offline
 	@for grid in $(MFNER); do \
 		$(BIN)/etlch mfner build $$grid $(CORPORA) || exit $$?; \
 		for run in $$($(BIN)/etlch mfner runs $$grid); do \

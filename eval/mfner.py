@@ -1,7 +1,7 @@
 """The results of the MF-NER grid: which checkpoint is best, and the paper's tables with its own values beside ours.
 
-    python -m eval.mfner best smollm draw1/7best    # micro-F1 of each checkpoint on the validation set -> best.json
-    python -m eval.mfner report smollm              # tables and figures -> report/mfner/smollm
+    python -m eval.mfner best gemma draw1/7best    # micro-F1 of each checkpoint on the validation set -> best.json
+    python -m eval.mfner report gemma              # tables and figures -> report/mfner/gemma
 
 Every number is micro-averaged; `± ` is the sample standard deviation over draws. Published values are the paper's means.
 """

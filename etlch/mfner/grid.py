@@ -61,8 +61,8 @@ def _real(name: str) -> Grid:
 
 
 SMALL = Grid(
-    name="smollm",
-    config=Path("llamafactory_configs/mfner_smollm.yaml"),
+    name="gemma",
+    config=Path("llamafactory_configs/mfner_gemma.yaml"),
     size="small",
     mixes=("7best", "term_ner", "multi_triple", "conv_term", "multi_span"),
     draws=1,
