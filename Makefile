@@ -8,7 +8,7 @@
 
 PYTHON ?= python3
 MODEL ?= etlch
-SCALES := $(if $(filter short%,$(MODEL)),30 100 300,100 300 500 1000)
+SCALES := $(if $(filter short_en,$(MODEL)),30 100,$(if $(filter short,$(MODEL)),30 100 300,100 300 500 1000))
 EMBEDDED := $(filter gemma short short_en,$(MODEL))
 ENGINE ?= $(if $(EMBEDDED),transformers,llamafactory)
 BIN := .venv/bin
@@ -20,7 +20,7 @@ PREDICT = $(BIN)/etlch predict --engine $(ENGINE)
 .PHONY: help setup demo model test data check all-scales predict-baselines score report compare serve published mfner bench lint clean
 
 help: ## this list
-	@sed -n '1,6p' Makefile | sed 's/^# \{0,1\}//'
+	@sed -n '1,7p' Makefile | sed 's/^# \{0,1\}//'
 	@grep -hE '^[a-z0-9%-]+:.*## ' Makefile | sed 's/:.*## /\t/' | expand -t 22
 
 setup: $(READY) ## make .venv with the locked versions (about 3 minutes, 6 GB)

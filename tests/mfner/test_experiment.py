@@ -140,8 +140,8 @@ def test_the_knowledge_corpus(root):
 
 
 def test_the_small_grids_answers_fit_its_token_limit(root):
-    """In tokens of SmolLM2, one more for the end."""
-    weights = root / "models" / "smollm2-135m" / "weights"
+    """In tokens of Gemma, one more for the end."""
+    weights = root / "models" / "gemma3-270m" / "weights"
     if not weights.is_dir():
         pytest.skip(f"{weights} is not made")
     from transformers import AutoTokenizer
@@ -229,7 +229,7 @@ def test_the_best_checkpoint_is_answered_with(small, trained, monkeypatch):
     grid.test(run)
     config = asked[0].config
     assert config["adapter_name_or_path"] == "runs/mfner/gemma/draw1/7best/adapter/checkpoint-10"
-    assert (config["model_name_or_path"], config["use_cpu"]) == ("models/smollm2-135m/weights", True)
+    assert (config["model_name_or_path"], config["use_cpu"]) == ("models/gemma3-270m/weights", True)
     assert config["max_new_tokens"] == 280 and len(asked[0].names) == 7
     assert [path.name for path in run.checkpoints()] == ["checkpoint-10"]  # the others are gone
 
