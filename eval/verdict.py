@@ -14,6 +14,7 @@ from etlch.tasks import Card
 from eval.names import PARTS, is_floor, order_metrics, order_tasks, systems_of, task_title, tasks_of, title
 from eval.published import beside_measured
 from eval.render import p_text, percent
+from eval.scores import summarise
 from eval.stats import comparisons, enough_data, holm, intervals
 from eval.terminal import table as text_table
 from eval.wins import win_rates
@@ -87,7 +88,7 @@ def find(tidy: pd.DataFrame, summary: pd.DataFrame | None = None, cards: Sequenc
         systems=systems,
         tasks=tasks,
         titles=titles,
-        summary=_counts(tidy) if summary is None else summary,
+        summary=summarise(tidy) if summary is None else summary,
         scores=scores,
         compared=compared,
         wins=win_rates(tidy, cards, compared),
@@ -101,20 +102,6 @@ def _title(task: str, card: Card | None) -> str:
     if card is None or not card.title or card.title == task:
         return short
     return card.title if short.lower() in card.title.lower() else f"{short} {card.title}"
-
-
-def _counts(tidy: pd.DataFrame) -> pd.DataFrame:
-    """The columns of a summary that a report needs, from the tidy table."""
-    rows = []
-    keys = ["system", "base_model", "scale", "task"]
-    for key, part in tidy.groupby(keys, sort=False, dropna=False, observed=True):
-        sums = part.groupby("metric", observed=True)["value"].agg(["sum", "count"])
-        row: dict[str, Any] = dict(zip(keys, key, strict=True))
-        row["samples"] = part["sample"].nunique()
-        for name, metric in (("unanswered", "answered"), ("invalid", "readable")):
-            row[name] = int(row["samples"] - sums.loc[metric, "sum"]) if metric in sums.index else float("nan")
-        rows.append(row)
-    return pd.DataFrame(rows)
 
 
 # -- words --------------------------------------------------------------------------------------------------------
