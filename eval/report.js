@@ -28,16 +28,17 @@ const fill = (select, options, chosen) => {
 };
 
 // ---- tables: sort by any column ----
-const keyOf = (row, at) => {
-  const cell = row.cells[at];
-  const value = cell.dataset.v;
-  return value === undefined ? cell.textContent.trim() : Number(value);
+// a column of numbers is sorted by what it shows: 1,234, −0.5 [−1.0, 0.2], <0.001; n/a is a text
+const keyOf = (row, head) => {
+  const text = row.cells[head.cellIndex].textContent.trim();
+  const value = parseFloat(text.replace("<", "").replace("−", "-").replaceAll(",", ""));
+  return head.className !== "n" || Number.isNaN(value) ? text : value;
 };
 const sort = (table) => {
   const head = table.tHead.querySelector("[aria-sort]");
   if (!head) return;
   const sign = head.getAttribute("aria-sort") === "descending" ? -1 : 1;
-  const rows = [...table.tBodies[0].rows].map((row) => [keyOf(row, head.cellIndex), row]);
+  const rows = [...table.tBodies[0].rows].map((row) => [keyOf(row, head), row]);
   rows.sort(([a], [b]) => {
     // numbers first whatever the direction, so that "n/a" never hides them
     if (typeof a !== typeof b) return typeof a === "number" ? -1 : 1;
@@ -60,11 +61,10 @@ for (const table of document.querySelectorAll("table.sortable")) {
 const comparisons = async () => {
   const table = $("t-comparisons"), rows = await unpack($("pairs-data"));
   const numeric = [...table.tHead.rows[0].cells].map((head) => head.className);
-  const cell = ([text, interval, key], at) => {
+  const cell = ([text, interval], at) => {
     const node = make(at ? "td" : "th", numeric[at], text);
     if (!at) node.scope = "row";
     if (interval) node.append(" ", make("small", "ci", interval));
-    if (key !== null) node.dataset.v = String(key);
     return node;
   };
   const draw = () => {

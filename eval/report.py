@@ -19,9 +19,9 @@ from etlch.records import write_text
 from etlch.tasks import Card
 from eval.drawn import GRID, INK, PAPER, Drawn, draw
 from eval.names import is_floor, title
-from eval.render import Column, Table, percent, to_csv, to_html, to_latex, to_markdown, to_rows
 from eval.samples import Packed, blob, pack
 from eval.stats import RESAMPLES
+from eval.tables import Column, Table, percent, plain, to_csv, to_html, to_latex, to_markdown
 from eval.verdict import MARGIN, Findings, find, verdict
 
 _TASK = Column("task_title", "Task")
@@ -230,9 +230,7 @@ def _pairs_table(found: Findings) -> Table:
         Column("family_told", "Family"),
         _NOTE,
     ]
-    return Table(
-        "comparisons", "Pairs of systems on the same samples", columns, rows, marks=("task", "metric", "a", "b")
-    )
+    return Table("comparisons", "Pairs of systems on the same samples", columns, rows)
 
 
 def _published_table(found: Findings) -> Table:
@@ -285,20 +283,20 @@ def _method(found: Findings, unseen: str) -> list[str]:
 def _markdown(
     heading: str, found: Findings, tables: Mapping[str, Table], figures: Sequence[Drawn], method: Sequence[str]
 ) -> str:
-    parts = [f"# {_plain(heading)}", ""]
+    parts = [f"# {plain(heading)}", ""]
     for name, lines in verdict(found):
-        parts += [f"## {_plain(name)}", "", *(f"- {_plain(line)}" for line in lines), ""]
+        parts += [f"## {plain(name)}", "", *(f"- {plain(line)}" for line in lines), ""]
     parts += ["## Scores", ""]
     parts += [to_markdown(tables[f"scores_{task}"]) for task in found.tasks]
     parts += ["## Figures", ""]
     for figure in figures:
         if figure.svg is None:
-            parts += [f"- {_plain(figure.heading)}: not drawn, {_plain(figure.missing)}", ""]
+            parts += [f"- {plain(figure.heading)}: not drawn, {plain(figure.missing)}", ""]
         else:
             parts += [
-                f"![{_plain(figure.heading)}](figures/{figure.svg.name})",
+                f"![{plain(figure.heading)}](figures/{figure.svg.name})",
                 "",
-                f"*{_plain(figure.heading)}* {_plain(figure.caption)}",
+                f"*{plain(figure.heading)}* {plain(figure.caption)}",
                 "",
             ]
     for name in ("win_rates", "enough_data", "published"):
@@ -307,11 +305,6 @@ def _markdown(
     parts += ["## Method", "", *(f"{line}\n" for line in method)]
     parts += ["Every comparison: `tables/comparisons.csv`. LaTeX: `tables/*.tex`."]
     return "\n".join(parts) + "\n"
-
-
-def _plain(text: str) -> str:
-    text = "".join(c if c.isprintable() else " " for c in text)
-    return re.sub(r"([\\`*_\[\]<>#|])", r"\\\1", text)
 
 
 # -- page ---------------------------------------------------------------------------------------------------------
@@ -375,7 +368,11 @@ def _pairs(table: Table) -> str:
     """The head of the table and its rows packed: there are thousands, and a reader looks at a few."""
     if not table.rows:
         return "<p class=note>Only one system: nothing to compare.</p>"
-    packed = blob(to_rows(table))
+    marked = [
+        [*(row[mark] for mark in ("task", "metric", "a", "b")), cells]
+        for row, cells in zip(table.rows, table.cells(), strict=True)
+    ]
+    packed = blob(marked)
     return f'{to_html(replace(table, rows=[]))}<script type="application/x-rows" id=pairs-data>{packed}</script>'
 
 

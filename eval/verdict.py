@@ -13,10 +13,9 @@ from etlch.errors import EtlchError
 from etlch.tasks import Card
 from eval.names import PARTS, is_floor, order_metrics, order_tasks, systems_of, task_title, tasks_of, title
 from eval.published import beside_measured
-from eval.render import p_text, percent
 from eval.scores import summarise
 from eval.stats import comparisons, enough_data, holm, intervals
-from eval.terminal import table as text_table
+from eval.tables import p_text, percent, to_text
 from eval.wins import win_rates
 
 MARGIN = 0.02
@@ -344,7 +343,7 @@ def compare(tidy: pd.DataFrame, a: str, b: str) -> str:
     for task in order_tasks(table["task"]):
         rows = table[table["task"] == task]
         head = [task_title(task), a, b, "difference", "95% interval", "p", "n", "verdict"]
-        parts.append(text_table(head, [_compared_row(row, a, b) for row in rows.itertuples()]))
+        parts.append(to_text(head, [_compared_row(row, a, b) for row in rows.itertuples()]))
         notes = sorted(
             {row.note for row in rows.itertuples() if "common samples" in row.note or "no answers" in row.note}
         )

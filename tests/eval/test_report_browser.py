@@ -48,7 +48,7 @@ STEPS = {
     "sort": """
         const table = $('t-scores_json'), cells = [...table.tHead.rows[0].cells];
         const at = cells.findIndex((c) => c.textContent === 'Field F1');
-        const read = () => [...table.tBodies[0].rows].map((r) => Number(r.cells[at].dataset.v));
+        const read = () => [...table.tBodies[0].rows].map((r) => parseFloat(r.cells[at].textContent));
         const button = cells[at].querySelector('button');
         button.click(); const down = read(), mark = cells[at].getAttribute('aria-sort');
         button.click();
@@ -59,7 +59,7 @@ STEPS = {
         pick('f-system', 'nano_100'); const some = seen().length;
         pick('f-task', 'kge');
         const head = $('t-comparisons').tHead.rows[0].cells[7]; head.querySelector('button').click();
-        const read = () => seen().map((r) => Number(r.cells[7].dataset.v));
+        const read = () => seen().map((r) => parseFloat(r.cells[7].textContent.replace('−', '-')));
         const down = read(); pick('f-system', '');
         const first = seen()[0].cells;
         return [all, some, [...new Set(seen().map((r) => r.cells[2].textContent + ' ' + r.cells[3].textContent))], head.textContent,
