@@ -17,7 +17,7 @@ import pandas as pd
 from etlch.errors import EtlchError
 from etlch.records import write_text
 from etlch.tasks import Card
-from eval.drawn import GRID, INK, PAPER, Drawn, draw
+from eval.figures import GRID, INK, PAPER, Drawn, write_figures
 from eval.names import is_floor, title
 from eval.samples import Packed, blob, pack
 from eval.stats import RESAMPLES
@@ -47,7 +47,7 @@ def write_report(
     out = Path(out_dir)
     found = find(tidy, summary, cards)
     try:
-        figures, unseen = draw(tidy, found.scores, found.wins, out / "figures", cards)
+        figures, unseen = write_figures(tidy, out / "figures", cards, scores=found.scores, wins=found.wins)
     except OSError as error:
         raise EtlchError(f"{out / 'figures'}: cannot be written ({error.strerror or error})") from None
     tables = _tables(found)

@@ -11,7 +11,7 @@ import pandas as pd
 
 from etlch.errors import EtlchError
 from etlch.tasks import Card
-from eval.names import PARTS, is_floor, order_metrics, order_tasks, systems_of, task_title, tasks_of, title
+from eval.names import PARTS, heading_of, is_floor, order_metrics, order_tasks, systems_of, task_title, tasks_of, title
 from eval.published import beside_measured
 from eval.scores import summarise
 from eval.stats import comparisons, enough_data, holm, intervals
@@ -80,7 +80,7 @@ def find(tidy: pd.DataFrame, summary: pd.DataFrame | None = None, cards: Sequenc
     systems = systems_of(tidy)
     tasks = tasks_of(tidy)
     of_cards = {card.name: card for card in cards or ()}
-    titles = {task: _title(task, of_cards.get(task)) for task in tasks}
+    titles = {task: heading_of(task, of_cards.get(task)) for task in tasks}
     scores = intervals(tidy)
     compared = comparisons(tidy)
     return Findings(
@@ -94,13 +94,6 @@ def find(tidy: pd.DataFrame, summary: pd.DataFrame | None = None, cards: Sequenc
         enough=enough_data(tidy, margin=MARGIN),
         published=beside_measured(scores),
     )
-
-
-def _title(task: str, card: Card | None) -> str:
-    short = task_title(task)
-    if card is None or not card.title or card.title == task:
-        return short
-    return card.title if short.lower() in card.title.lower() else f"{short} {card.title}"
 
 
 # -- words --------------------------------------------------------------------------------------------------------
