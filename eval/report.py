@@ -19,7 +19,7 @@ from etlch.records import write_text
 from etlch.tasks import Card
 from eval.figures import GRID, INK, PAPER, Drawn, write_figures
 from eval.names import is_floor, title
-from eval.samples import Packed, blob, pack
+from eval.samples import Packed, pack
 from eval.stats import RESAMPLES
 from eval.tables import Column, Table, percent, plain, to_csv, to_html, to_latex, to_markdown
 from eval.verdict import MARGIN, Findings, find, verdict
@@ -57,7 +57,7 @@ def write_report(
         if table.name != "comparisons":
             write_text(out / "tables" / f"{table.name}.tex", to_latex(table))
     method = _method(found, unseen)
-    packed = pack(samples, found.systems["system"].tolist())
+    packed = pack(samples, found.systems["system"].tolist(), _marked(tables["comparisons"]))
     heading = f"etlch report: {experiment}" if experiment else "etlch report"
     write_text(out / "report.md", _markdown(heading, found, tables, figures, method))
     write_text(out / "index.html", _page(heading, found, tables, figures, packed, method))
@@ -338,18 +338,15 @@ def _page(
         "figures": "".join(_figure(figure, number) for number, figure in enumerate(figures)),
         "wins": _or_none(tables["win_rates"], "No tuned system with a baseline to beat."),
         "enough": _or_none(tables["enough_data"], "No base model was tuned at more than one scale."),
-        "pairs": _pairs(tables["comparisons"]),
+        # only the head: there are thousands of rows, and a reader looks at a few
+        "pairs": to_html(replace(tables["comparisons"], rows=[])) if len(found.compared) else _ALONE,
         "published_link": '<a href="#published">Published</a>' if published.rows else "",
         "published": f"<section id=published><h2>Beside the published numbers</h2>{to_html(published)}</section>"
         if published.rows
         else "",
         "samples_note": escape(_samples_note(packed, int(found.summary["samples"].sum()))),
         "method": "".join(f"<p>{escape(line)}</p>" for line in method),
-        "data": "\n".join(
-            f'<script type="application/x-answers" data-task="{escape(task)}">{blob}</script>'
-            for task, blobs in packed.blobs.items()
-            for blob in blobs
-        ),
+        "data": packed.blob,
         "script": script,
     }
     # one pass, so that text which looks like a placeholder stays text
@@ -364,16 +361,13 @@ def _about(found: Findings) -> str:
     )
 
 
-def _pairs(table: Table) -> str:
-    """The head of the table and its rows packed: there are thousands, and a reader looks at a few."""
-    if not table.rows:
-        return "<p class=note>Only one system: nothing to compare.</p>"
-    marked = [
-        [*(row[mark] for mark in ("task", "metric", "a", "b")), cells]
-        for row, cells in zip(table.rows, table.cells(), strict=True)
-    ]
-    packed = blob(marked)
-    return f'{to_html(replace(table, rows=[]))}<script type="application/x-rows" id=pairs-data>{packed}</script>'
+_ALONE = "<p class=note>Only one system: nothing to compare.</p>"
+
+
+def _marked(table: Table) -> list[list[Any]]:
+    """The rows of the comparisons as the page's script shows them: task, metric, a, b, [text, interval] of each cell."""
+    marks = ([row[key] for key in ("task", "metric", "a", "b")] for row in table.rows)
+    return [[*mark, cells] for mark, cells in zip(marks, table.cells(), strict=True)]
 
 
 def _or_none(table: Table, message: str) -> str:
