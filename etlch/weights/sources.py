@@ -74,13 +74,18 @@ def _install(source: Source) -> str:
 def _hub(source: Source, sha256: str, target: Path) -> Path:
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
+    from huggingface_hub.utils import logging
 
+    before = logging.get_verbosity()
+    logging.set_verbosity_error()  # without network it would tell of each of its five tries
     try:
         return _whole(Path(hf_hub_download(source.place, source.files[0])), sha256)
     except (LocalEntryNotFoundError, OfflineModeIsEnabled):
         raise EtlchError("the hub cannot be reached and the file is not in its cache") from None
     except HfHubHTTPError as error:
         raise EtlchError(f"the hub refused ({' '.join(str(error).split())[:120]})") from None
+    finally:
+        logging.set_verbosity(before)
 
 
 def _path(source: Source, sha256: str, target: Path) -> Path:

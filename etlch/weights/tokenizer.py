@@ -41,7 +41,7 @@ def read(metadata: Mapping[str, Any], path: Path) -> Vocabulary:
     """The vocabulary in the metadata of the GGUF file at `path`. Raises EtlchError for a kind that is not known."""
     kind, pre = str(metadata.get(_KIND)), str(metadata.get(_PRE, ""))
     if kind not in ("llama", "gpt2") or (kind == "gpt2" and pre != "smollm"):
-        found = kind + (f" with the pre-tokenizer {pre}" if pre else "")
+        found = kind + (f" with the pre-tokenizer {pre}" if kind == "gpt2" else "")
         raise EtlchError(
             f"{path}: {_KIND}: found {found} (expected {KNOWN}; for another model give its hub name as `model:`)"
         )

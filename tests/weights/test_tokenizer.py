@@ -90,7 +90,6 @@ class TestWhole:
         assert "".join(tokens) == "<start_of_turn>" and len(tokens) > 1
 
     @pytest.mark.parametrize("model", MODELS)
-    @pytest.mark.slow
     def test_the_most_likely_token_is_that_of_llama_cpp(self, model, answers, recipe, tmp_path):
         """Teacher-forced at 1,000 places, float32 of the weights that are written; llama.cpp computes with 4 and 8 bits."""
         import torch
