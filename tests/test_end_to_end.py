@@ -62,7 +62,7 @@ def test_training_left_an_adapter_and_its_record(runs):
     stamp = json.loads((adapter / ".done.json").read_text())
     assert stamp["config"]["dataset"] == "short_entities_100,short_triples_100,short_fields_100"
     losses = [json.loads(line)["loss"] for line in (adapter / "trainer_log.jsonl").open() if '"loss"' in line]
-    assert losses[-1] < 0.7 * losses[0]
+    assert sum(losses[-3:]) / 3 < 0.8 * losses[0]
 
 
 def test_answers_are_runs(runs):
