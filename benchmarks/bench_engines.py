@@ -1,7 +1,7 @@
 """Answers a second: the `transformers` engine beside LlamaFactory's own predict, on the same prompts, in the same run.
 
-    python benchmarks/bench_engines.py [--adapter runs/gemma/gemma_300/adapter] [--samples 30] [--engines llamafactory transformers]
-                                       [--config configs/gemma_predict.yaml] [ARGS key=value ...]
+    python benchmarks/bench_engines.py [--adapter models/gemma3-270m/adapter] [--samples 30] [--engines llamafactory transformers]
+                                       [--config configs/short_predict.yaml] [ARGS key=value ...]
 
 Each engine is `etlch predict` in a process of its own, imports and loading included. The answers are compared: the share that
 is the same to the last character is part of the table, since an engine that answers something else is not comparable.
@@ -26,6 +26,8 @@ def answered(engine: str, options: argparse.Namespace, folder: Path) -> tuple[li
     output = folder / engine / "predict"
     command = [sys.executable, "-m", "etlch.cli", "predict", options.config, "--engine", engine, f"output_dir={output}"]
     command += [f"max_samples={options.samples}", *options.overrides]
+    if engine == "transformers":
+        command.append("--keep-loops")  # LlamaFactory's predict knows no better
     if options.adapter:
         command.append(f"adapter_name_or_path={options.adapter}")
     began = time.perf_counter()
@@ -42,7 +44,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__.split("\n", 1)[0], formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("--config", default="configs/gemma_predict.yaml", help="a predict config")
+    parser.add_argument("--config", default="configs/short_predict.yaml", help="a predict config")
     parser.add_argument("--adapter", help="an adapter of the config's model (default: none)")
     parser.add_argument("--samples", type=int, default=30, help="test articles a task (default: 30)")
     parser.add_argument("--engines", nargs="+", default=["llamafactory", "transformers"], help="the first is the peer")
