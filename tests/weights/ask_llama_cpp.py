@@ -5,7 +5,8 @@
 
 Run by hand when a model is added or a package changes; test_tokenizer.py compares with the file and needs no llama.cpp. The
 texts are sentences of this repository and strings of a seeded generator; they stand in the file with the answers. Both models
-are asked with the whole vocabulary of their GGUF files: about three minutes on one core.
+are asked with the whole vocabulary of their GGUF files, for next tokens a second time with the tensors in float32: about ten minutes on
+one core.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 import json
 import random
 import re
+import struct
 import sys
 import tempfile
 import urllib.request
@@ -22,8 +24,8 @@ from pathlib import Path
 import yaml
 
 from etlch.records import dump_json, read_records, write_text
+from etlch.weights import gguf_file, sources
 from etlch.weights import recipe as recipes
-from etlch.weights import sources
 
 ROOT = Path(__file__).resolve().parents[2]
 ANSWERS = Path(__file__).with_name("llama_cpp.json")
@@ -192,6 +194,7 @@ def asker(path: Path) -> Callable[[str, dict], dict]:
     settings.model.path = path.as_posix()
     settings.n_ctx = 2048
     settings.warmup = False
+    settings.cache_type_k = settings.cache_type_v = xllamacpp.ggml_type.GGML_TYPE_F32
     settings.cpuparams.n_threads = settings.cpuparams_batch.n_threads = 1
     server = xllamacpp.Server(settings)
 
@@ -206,55 +209,92 @@ def asker(path: Path) -> Callable[[str, dict], dict]:
     return ask
 
 
+def dequantize(path: Path, target: Path) -> None:
+    """Write the file with every tensor in float32. Of the 4-bit file llama.cpp multiplies weights with activations of 8 bits, which
+    moves logits by tenths; of this one it computes as we do."""
+    import gguf
+
+    bare = target.with_suffix(".bare")
+    gguf_file.copy_without_tokenizer(path, bare)  # gguf takes minutes for a tokenizer
+    tensors = gguf.GGUFReader(bare).tensors
+    with gguf_file._opened(path) as cursor:
+        gguf_file._head(cursor, path)
+        metadata = cursor.data[: cursor.at]
+    names, offset = b"", 0
+    for tensor in tensors:
+        name, shape = tensor.name.encode(), [int(size) for size in tensor.shape]
+        names += struct.pack(f"<Q{len(name)}sI{len(shape)}QIQ", len(name), name, len(shape), *shape, 0, offset)
+        offset += -(-int(tensor.n_elements) * 4 // 32) * 32
+    with target.open("wb") as file:
+        file.write(metadata + names)
+        for tensor in tensors:
+            file.write(bytes(-file.tell() % 32))
+            file.write(gguf.dequantize(tensor.data, tensor.tensor_type).astype("<f4").tobytes())
+
+
 def tokens(ask: Callable[[str, dict], dict], text: str) -> list[int]:
     return ask("tokenize", {"content": text, "add_special": True, "parse_special": True})["tokens"]
 
 
-def most_likely(ask: Callable[[str, dict], dict], ids: list[int], first: int) -> list[int]:
-    """The token that llama.cpp finds most likely after each prefix of `first` tokens and more, short of the whole."""
+def places(model: str, asked: list[tuple[str, str]], ids: list[list[int]]) -> Iterator[tuple[int, int, int]]:
+    """(number of the text, length of the first prefix, length of the last one) of where the next token is asked for."""
+    for kind, room in POSITIONS[model].items():
+        for number, (found, _) in enumerate(asked):
+            if found == kind and room > 0:
+                first = max(1, len(ids[number]) - room) if kind == "long" else 1
+                last = min(first + room, len(ids[number])) - 1
+                yield number, first, last
+                room -= last - first + 1
+
+
+def most_likely(ask: Callable[[str, dict], dict], ids: list[int], first: int, last: int) -> list[int]:
+    """The token that llama.cpp finds most likely after each prefix of these lengths."""
     found = []
-    for end in range(first, len(ids)):
+    for end in range(first, last + 1):
         row = {"prompt": ids[:end], "n_predict": 1, "temperature": 0, "cache_prompt": True, "return_tokens": True}
         found += ask("completion", row)["tokens"]
-    if len(found) != len(ids) - first:
-        raise RuntimeError(f"{len(found)} next tokens (expected {len(ids) - first})")
+    if len(found) != last - first + 1:
+        raise RuntimeError(f"{len(found)} next tokens (expected {last - first + 1})")
     return found
 
 
-def answers(model: str, asked: list[tuple[str, str]], version: str) -> dict:
+def answers(model: str, asked: list[tuple[str, str]]) -> dict:
+    recipe = recipes.find(model, ROOT / "models")
     with tempfile.TemporaryDirectory() as scratch:
-        recipe = recipes.find(model, ROOT / "models")
-        ask = asker(sources.fetch(recipe, Path(scratch) / "joined.gguf"))
+        path = sources.fetch(recipe, Path(scratch) / "joined.gguf")
+        ask = asker(path)
         ids = [tokens(ask, text) for _, text in asked]
-        next_tokens = []  # (number of the text, length of the first prefix, most likely tokens)
-        for kind, room in POSITIONS[model].items():
-            for number, (found, _) in enumerate(asked):
-                if found == kind and room > 0:
-                    first = max(1, len(ids[number]) - room) if kind == "long" else 1
-                    row = most_likely(ask, ids[number][: first + room], first)
-                    next_tokens.append((number, first, row))
-                    room -= len(row)
-        return {"sha256": recipe.sha256, "by": version, "ids": ids, "next": next_tokens}
+        spans = list(places(model, asked, ids))
+        quantized = [most_likely(ask, ids[number], first, last) for number, first, last in spans]
+        dequantize(path, Path(scratch) / "float32.gguf")
+        ask = asker(Path(scratch) / "float32.gguf")
+        exact = [most_likely(ask, ids[number], first, last) for number, first, last in spans]
+    rows = [
+        {"text": number, "first": first, "quantized": four_bits, "float32": same}
+        for (number, first, _), four_bits, same in zip(spans, quantized, exact, strict=True)
+    ]
+    return {"sha256": recipe.sha256, "ids": ids, "next": rows}
 
 
 def main() -> int:
     import xllamacpp
 
-    version = f"xllamacpp {xllamacpp.__version__}"
     asked = list(texts())
-    rows = {model: answers(model, asked, version) for model in CHAT}
-    lines = ['{"texts": [', ",\n".join(dump_json(list(row)) for row in asked), "]"]
+    write(f"xllamacpp {xllamacpp.__version__}", asked, {model: answers(model, asked) for model in CHAT})
+    return 0
+
+
+def write(version: str, asked: list[tuple[str, str]], rows: dict[str, dict]) -> None:
+    """A line a text."""
+    lines = [f'{{"by": "{version}", "texts": [', ",\n".join(dump_json(list(row)) for row in asked), "]"]
     for model, row in rows.items():
-        head = dump_json({key: row[key] for key in ("sha256", "by", "next")})[:-1]
-        lines += [
-            f',"{model}": {head}, "ids": [',
-            ",\n".join(json.dumps(ids, separators=(",", ":")) for ids in row["ids"]),
-            "]}",
-        ]
+        lines += [f',"{model}": {{"sha256": "{row["sha256"]}"']
+        for key in ("ids", "next"):
+            lines += [f',"{key}": [', ",\n".join(json.dumps(item, separators=(",", ":")) for item in row[key]), "]"]
+        lines += ["}"]
     write_text(ANSWERS, "\n".join([*lines, "}"]) + "\n")
     json.loads(ANSWERS.read_text(encoding="utf-8"))
     print(f"{ANSWERS}: {ANSWERS.stat().st_size:,} bytes")
-    return 0
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ CHAT = {
     "gemma3-270m": ("<bos>", "<eos>", "<start_of_turn>", "<end_of_turn>"),
     "smollm2-135m": ("<|im_start|>", "<|im_end|>", "<|endoftext|>"),
 }
+FLOAT32, QUANTIZED = 980, 920  # of 1,000
 CANNOT = "▁"  # stands for a blank in Gemma's own tokenizer, so it comes back as one
 
 
@@ -91,26 +92,29 @@ class TestWhole:
 
     @pytest.mark.parametrize("model", MODELS)
     def test_the_most_likely_token_is_that_of_llama_cpp(self, model, answers, recipe, tmp_path):
-        """Teacher-forced at 1,000 places, float32 of the weights that are written; llama.cpp computes with 4 and 8 bits."""
+        """At 1,000 places, in float32, of the weights that are written. llama.cpp was asked twice: with the tensors in float32, where
+        it computes as we do, and with the file as it is, where it multiplies 4 bits with 8 and decides near ties otherwise."""
         import torch
 
         try:
             path = sources.fetch(recipe(model), tmp_path / "joined.gguf")
         except EtlchError as error:
             pytest.skip(str(error))
-        vocabulary = tokenizer.read(gguf_file.read_metadata(path), path)
+        tokens = len(tokenizer.read(gguf_file.read_metadata(path), path).tokens)
         gguf_file.copy_without_tokenizer(path, tmp_path / "tensors.gguf")
-        network = make.load(tmp_path / "tensors.gguf", len(vocabulary.tokens)).float().eval()
-        same = asked = 0
-        for number, first, wanted in answers[model]["next"]:
-            ids = torch.tensor([answers[model]["ids"][number][: first + len(wanted) - 1]])
+        network = make.load(tmp_path / "tensors.gguf", tokens).float().eval()
+        found, wanted = [], {"float32": [], "quantized": []}
+        for row in answers[model]["next"]:
+            places = len(row["float32"])
+            ids = torch.tensor([answers[model]["ids"][row["text"]][: row["first"] + places - 1]])
             with torch.inference_mode():
-                found = network(ids, logits_to_keep=len(wanted)).logits[0].argmax(-1).tolist()
-            same += sum(a == b for a, b in zip(found, wanted, strict=True))
-            asked += len(wanted)
-        assert asked == 1000
-        print(f"{model}: {same} of {asked} most likely tokens are llama.cpp's")
-        assert same >= 0.95 * asked
+                found += network(ids, logits_to_keep=places).logits[0].argmax(-1).tolist()
+            for kind, given in wanted.items():
+                given += row[kind]
+        same = {kind: sum(a == b for a, b in zip(found, given, strict=True)) for kind, given in wanted.items()}
+        print(f"{model}: most likely tokens that are llama.cpp's, of {len(found)}: {same}")
+        assert len(found) == 1000
+        assert same["float32"] >= FLOAT32 and same["quantized"] >= QUANTIZED
 
 
 class TestCut:
