@@ -1,27 +1,26 @@
 # The front door. `make help` lists the targets; each makes the environment first when it is missing or out of date.
 #
-#   MODEL=etlch | nano     which family of configs (default etlch: Llama-3.2-1B, one GPU; nano: the embedded model, a laptop)
+#   MODEL=etlch | gemma | short | short_en     which family of configs: etlch (default) Llama-3.2-1B on one GPU; on two CPU cores
+#                          gemma: the same data, Gemma 3 270M; short: short texts, minutes; short_en: in English, SmolLM2-135M
 #   ARGS="key=value ..."   overrides for LlamaFactory, for example ARGS="num_train_epochs=5"
-#   ENGINE=llamafactory | transformers      who answers (nano: transformers; see docs/engines.md)
+#   ENGINE=llamafactory | transformers      who answers (on a CPU: transformers; docs/engines.md)
 #   FORCE=1                start over although a finished run is there
 
 PYTHON ?= python3
 MODEL ?= etlch
-DEMO := max_samples=30 max_new_tokens=900
-# small models go round in circles: a token loses 0.1 of its score for each time that the answer has it (docs/engines.md)
-CALM := --frequency-penalty 0.1
-SCALES := 100 300 500 1000
-ENGINE ?= $(if $(filter nano,$(MODEL)),transformers,llamafactory)
+SCALES := $(if $(filter short_en,$(MODEL)),30 100,$(if $(filter short,$(MODEL)),30 100 300,100 300 500 1000))
+EMBEDDED := $(filter gemma short short_en,$(MODEL))
+ENGINE ?= $(if $(EMBEDDED),transformers,llamafactory)
 BIN := .venv/bin
 READY := .venv/.ready
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 RUN_FLAGS = $(ARGS) $(if $(FORCE),--force)
-PREDICT = $(BIN)/etlch predict --engine $(ENGINE) $(if $(filter nano-transformers,$(MODEL)-$(ENGINE)),$(CALM))
+PREDICT = $(BIN)/etlch predict --engine $(ENGINE)
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test data check nano all-scales predict-baselines score report compare serve published mfner bench lint clean
+.PHONY: help setup demo model test data check all-scales predict-baselines score report compare serve published mfner bench lint clean
 
 help: ## this list
-	@sed -n '1,6p' Makefile | sed 's/^# \{0,1\}//'
+	@sed -n '1,7p' Makefile | sed 's/^# \{0,1\}//'
 	@grep -hE '^[a-z0-9%-]+:.*## ' Makefile | sed 's/:.*## /\t/' | expand -t 22
 
 setup: $(READY) ## make .venv with the locked versions (about 3 minutes, 6 GB)
@@ -34,15 +33,11 @@ $(READY): requirements.lock pyproject.toml
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
-demo: $(READY) ## the whole loop on two CPU cores, nothing downloaded
-	@$(BIN)/etlch data --check
-	@$(BIN)/etlch check configs/nano_100.yaml configs/nano_300.yaml configs/nano_predict.yaml
-	@$(BIN)/etlch train configs/nano_100.yaml
-	@$(BIN)/etlch train configs/nano_300.yaml
-	@$(BIN)/etlch predict --engine transformers $(CALM) configs/nano_predict.yaml $(DEMO) output_dir=runs/demo/nano_untuned/predict
-	@for scale in 100 300; do $(BIN)/etlch predict --engine transformers $(CALM) configs/nano_predict.yaml $(DEMO) \
-		adapter_name_or_path=runs/nano/nano_$$scale/adapter output_dir=runs/demo/nano_$$scale/predict || exit $$?; done
-	@$(BIN)/python -m eval report runs/demo --out report --floors
+demo: $(READY) ## the whole loop on two CPU cores, nothing downloaded (QUICK=1: two minutes, nothing trained)
+	@$(BIN)/etlch demo $(if $(QUICK),--quick)
+
+model: $(READY) ## make the weights of the embedded models (anything that needs them does)
+	@$(BIN)/etlch model gemma3-270m smollm2-135m
 
 test: $(READY) ## every test, one of which trains, predicts, scores and reports
 	@$(BIN)/python -m pytest
@@ -54,21 +49,21 @@ data: $(READY) ## build data/ and dataset_info.json from data/knowledge and task
 
 check: $(READY) ## read every config of MODEL before a run costs hours
 	@$(BIN)/etlch data --check
-	@$(BIN)/etlch check $(filter-out configs/nano_base_%,$(wildcard configs/$(MODEL)_*.yaml)) \
+	@$(BIN)/etlch check $(wildcard configs/$(MODEL)_*.yaml) \
 		$(if $(filter etlch,$(MODEL)),$(wildcard configs/predict*.yaml))
 
 train-%: $(READY) ## fine-tune on 100, 300, 500 or 1000 samples a task (300_tuned: our recipe)
 	@$(BIN)/etlch train configs/$(MODEL)_$*.yaml $(RUN_FLAGS)
 
 predict-untuned: $(READY)
-	@$(PREDICT) configs/$(if $(filter nano,$(MODEL)),nano_predict,predict_llama3.2-1b).yaml $(RUN_FLAGS)
+	@$(PREDICT) configs/$(if $(EMBEDDED),$(MODEL)_predict,predict_llama3.2-1b).yaml $(RUN_FLAGS)
 
 predict-baselines: $(READY) ## answers of the paper's baselines, untuned (GPU, models from the Hub)
 	@for name in llama3.2-1b qwen2.5-7b breeze-7b taide-8b; do \
 		$(PREDICT) configs/predict_$$name.yaml $(RUN_FLAGS) || exit $$?; done
 
 predict-%: $(READY) ## answer the test sets with the model of that scale (untuned: the base model)
-	@$(PREDICT) configs/$(if $(filter nano,$(MODEL)),nano_predict,predict).yaml \
+	@$(PREDICT) configs/$(if $(EMBEDDED),$(MODEL)_predict,predict).yaml \
 		adapter_name_or_path=runs/$(MODEL)/$(MODEL)_$*/adapter output_dir=runs/$(MODEL)/$(MODEL)_$*/predict $(RUN_FLAGS)
 
 all-scales: $(READY) ## train and answer at every scale, then report
@@ -84,10 +79,10 @@ score: $(READY) ## scores of runs/MODEL as a table and as report/scores.parquet
 report: $(READY) ## scores, tests, win rates, figures: report/index.html
 	@$(BIN)/python -m eval report runs/$(MODEL) --out report --floors $(ARGS)
 
-# every system of runs/MODEL; the untuned embedded model where there is none
+# every system of runs/MODEL; the ready adapters of the embedded models where there is none
 SYSTEMS = $(patsubst %/adapter/adapter_config.json,%,$(wildcard runs/$(MODEL)/*/adapter/adapter_config.json))
 serve: $(READY) ## try the models of MODEL in the browser, or over HTTP (ARGS="--port 8001")
-	@$(BIN)/etlch serve $(addprefix --system ,$(or $(SYSTEMS),$(if $(filter nano,$(MODEL)),models/nano,runs/$(MODEL)/$(MODEL)_300))) $(ARGS)
+	@$(BIN)/etlch serve $(addprefix --system ,$(or $(SYSTEMS),models/gemma3-270m models/smollm2-135m)) $(ARGS)
 
 export-%: $(READY) ## merge the adapter of that scale into its model, for vLLM, Ollama, llama.cpp (docs/serve.md)
 	@$(BIN)/etlch export runs/$(MODEL)/$(MODEL)_$* $(if $(FORCE),--force) $(ARGS)
@@ -95,12 +90,12 @@ export-%: $(READY) ## merge the adapter of that scale into its model, for vLLM, 
 published: $(READY) ## recompute the papers' own numbers, as far as they can be
 	@$(BIN)/python -m eval published
 
-compare: $(READY) ## the verdict on two systems: make compare A=nano_100 B=nano_300 MODEL=nano
+compare: $(READY) ## the verdict on two systems: make compare A=short_30 B=short_100
 	@$(BIN)/python -m eval compare $(A) $(B)
 
 # CORPORA="--root DIR --corpora A,B" for corpora elsewhere, or some of them
 MFNER = $(if $(filter etlch,$(MODEL)),qwen2.5-0.5b llama3.2-1b,$(MODEL))
-mfner: $(READY) ## twelve output formats on eight biomedical corpora (docs/mfner.md); MODEL=nano: in small, offline
+mfner: $(READY) ## twelve output formats on eight biomedical corpora (docs/mfner.md); MODEL=gemma: in small, offline
 	@for grid in $(MFNER); do \
 		$(BIN)/etlch mfner build $$grid $(CORPORA) || exit $$?; \
 		for run in $$($(BIN)/etlch mfner runs $$grid); do \
@@ -113,12 +108,6 @@ mfner: $(READY) ## twelve output formats on eight biomedical corpora (docs/mfner
 
 bench: $(READY) ## speed, side by side with the peers
 	@for script in benchmarks/bench_*.py; do $(BIN)/python $$script || exit $$?; done
-
-nano: $(READY) ## make models/nano again (somewhat over an hour on two cores)
-	@$(BIN)/python -m etlch.nano init
-	@$(BIN)/python -m etlch.nano data
-	@for stage in few list read topic; do FORCE_TORCHRUN=1 NPROC_PER_NODE=2 OMP_NUM_THREADS=1 $(BIN)/etlch train configs/nano_base_$$stage.yaml $(RUN_FLAGS) || exit $$?; done
-	@$(BIN)/python -m etlch.nano publish
 
 lint: $(READY) ## ruff, format included
 	@$(BIN)/ruff check --fix . && $(BIN)/ruff format .

@@ -18,7 +18,7 @@ import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from eval.terminal import table
+from eval.tables import to_text
 
 
 def answered(engine: str, options: argparse.Namespace, folder: Path) -> tuple[list[str], float, int]:
@@ -65,7 +65,7 @@ def main() -> int:
                     f"{same} of {len(answers)}",
                 ]
             )
-            print(table(["engine", "answers", "seconds", "answers/s", "tokens/s", "ratio", "same answers"], rows))
+            print(to_text(["engine", "answers", "seconds", "answers/s", "tokens/s", "ratio", "same answers"], rows))
     return 0
 
 

@@ -20,7 +20,7 @@ from collections.abc import Callable, Sequence
 from etlch.formats import FORMATS, Format, Schema
 from etlch.formats.round_trip import difference
 from etlch.records import Entity, Record, Triple
-from eval.terminal import table
+from eval.tables import to_text
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 TYPES = ("protein", "cell_type", "cell_line", "disease")
@@ -96,7 +96,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     rng = random.Random(options.seed)
     records = [made_up_record(rng, number) for number in range(options.records)]
     head = ["format", "characters", "answers a second", "json.loads, same text", "times slower", "1 MB answer"]
-    print(table(head, [bench(form, records, options.rounds) for form in FORMATS.values()]))
+    print(to_text(head, [bench(form, records, options.rounds) for form in FORMATS.values()]))
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ from rouge_score.rouge_scorer import RougeScorer
 from etlch.records import Entity, Record, Triple, dump_json, write_records, write_text
 from etlch.tasks import Card, load_cards
 from eval.metrics.rouge import char_tokens, rouge
-from eval.terminal import table
+from eval.tables import to_text
 
 HAN = [chr(code) for code in range(0x4E00, 0x4E00 + 3000)]
 LABELS = ("人物", "地點", "時間", "組織", "概念", "作品")
@@ -183,7 +183,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     rows = bench_rouge(options.pairs, options.seed)
     rows += bench_report(options.systems, options.samples, options.jobs, options.seed)
     rows += [bench_many(count, options.jobs, options.seed) for count in options.answers]
-    print(table(["what", json.dumps(vars(options))], rows))
+    print(to_text(["what", json.dumps(vars(options))], rows))
 
 
 if __name__ == "__main__":

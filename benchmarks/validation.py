@@ -31,7 +31,9 @@ def validation_topics(topics: list[Topic]) -> set[str]:
             groups.setdefault((topic.lang, topic.theme), []).append(topic.slug)
     rng = random.Random(SEED)
     drawn = {key: rng.choice(sorted(slugs)) for key, slugs in sorted(groups.items())}
-    return {slug for (lang, _), slug in drawn.items() if lang != "en" or hash_of(slug) % 2}  # half of the few English ones
+    return {
+        slug for (lang, _), slug in drawn.items() if lang != "en" or hash_of(slug) % 2
+    }  # half of the few English ones
 
 
 def ngrams(topic: Topic) -> set[str]:
@@ -57,7 +59,9 @@ def make(folder: Path, sizes: dict[str, int]) -> None:
             text = path.read_text(encoding="utf-8")
             target = folder / "data/knowledge" / path.name
             target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_text(text.replace("split: train", "split: test", 1) if topic.slug in chosen else text, encoding="utf-8")
+            target.write_text(
+                text.replace("split: train", "split: test", 1) if topic.slug in chosen else text, encoding="utf-8"
+            )
     shutil.copytree(ROOT / "tasks", folder / "tasks")
     for name in LINKED:
         (folder / name).symlink_to(ROOT / name)

@@ -12,9 +12,10 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from etlch import configs
+from etlch import configs, machine
 from etlch.configs import Config
 from etlch.errors import EtlchError
+from etlch.weights import make
 
 DEFAULT_CUTOFF, DEFAULT_NEW_TOKENS = 2048, 1024
 # a chat token in the vocabulary -> the templates that use it
@@ -64,7 +65,9 @@ def check(path: str | Path, overrides: list[str], tokenizer: str | None = None) 
     if not model:
         found.problems.append("model_name_or_path: missing")
         return found
-    loaded = _load_tokenizer(tokenizer or model, found)
+    if config.get("use_cpu") and config.get("bf16") and not machine.has_bf16():
+        found.notes.append("bf16: this CPU does not multiply bfloat16 by itself; bf16=false is faster on it")
+    loaded = _load_tokenizer(tokenizer or make.ensure(model), found)
     found.problems += template_problems(config, model, loaded)
     if loaded is not None and not found.problems:
         for name, file in files.items():
@@ -110,8 +113,6 @@ def contradictions(config: Config) -> Iterator[str]:
         yield "do_predict: wants predict_with_generate: true to write answers"
     if config.get("do_predict") and config.get("do_sample") is not False:
         yield "do_sample: found nothing or true (expected false: LlamaFactory samples by default, at temperature 0.95)"
-    if config.get("use_cpu") and config.get("bf16"):
-        yield "bf16: found true with use_cpu (expected bf16: false on a CPU)"
     if not config.get("output_dir"):
         yield "output_dir: missing"
 

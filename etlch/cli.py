@@ -5,14 +5,17 @@ from __future__ import annotations
 import argparse
 import sys
 
+from etlch import machine
 from etlch.commands import (
     corpora,
     data,
+    demo,
     export,
     extract,
     formats,
     imports,
     mfner,
+    model,
     predict,
     push_data,
     serve,
@@ -26,13 +29,28 @@ etlch: structured information extraction with small language models.
 
 The usual way, through make (each step does the ones before it when they are missing):
   make demo              the whole loop on a laptop, no download: train, answer, score, report
-  make train-300         fine-tune Llama-3.2-1B on 300 samples a task (MODEL=nano: the embedded model)
+  make train-300         fine-tune Llama-3.2-1B on 300 samples a task (MODEL=gemma: the embedded model)
   make predict-300       answer the test sets with it
   make report            scores, tests, figures: report/index.html
 """
 
 # in the order of --help
-FAMILIES = (data, imports, formats, corpora, mfner, teach, push_data, serve, export, train, predict, extract)
+FAMILIES = (
+    demo,
+    model,
+    data,
+    imports,
+    formats,
+    corpora,
+    mfner,
+    teach,
+    push_data,
+    serve,
+    export,
+    train,
+    predict,
+    extract,
+)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -55,6 +73,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def run() -> None:
     """Entry point of the console script."""
+    machine.share_cores()
     raise SystemExit(main())
 
 

@@ -16,10 +16,11 @@ import time
 from collections import deque
 from pathlib import Path
 
-from etlch import configs
+from etlch import configs, machine
 from etlch.configs import Config
 from etlch.errors import EtlchError
 from etlch.records import write_text
+from etlch.weights import make
 
 STARTED, DONE = ".started.json", ".done.json"
 MIN_FREE = 300 * 2**20  # bytes
@@ -43,7 +44,7 @@ ADVICE = (
     (
         r"couldn't connect to|LocalEntryNotFoundError|offline mode is enabled|Max retries exceeded|ConnectionError|ConnectError",
         "the Hub cannot be reached and the model is not in the local cache: connect, or point model_name_or_path at a local "
-        "folder; MODEL=nano needs no download",
+        "folder; MODEL=gemma needs no download",
     ),
     (
         r"No space left on device|OSError: \[Errno 28\]|Disk quota exceeded",
@@ -83,11 +84,13 @@ def run(path: Path, config: Config, overrides: list[str], force: bool) -> Path:
         return output
     require_hardware(path, config)
     require_space(output)
+    make.ensure(str(config.get("model_name_or_path") or ""))
     extra = _prepare(output, config, force)
     output.mkdir(parents=True, exist_ok=True)
     write_text(output / STARTED, json.dumps(stamp(path, config), indent=2) + "\n")
     began = time.monotonic()
-    llamafactory(["train", str(path), *overrides, *extra], output.with_name(f"{output.name}.log"))
+    log = output.with_name(f"{output.name}.log")
+    llamafactory(["train", str(path), *overrides, *extra], log, bool(config.get("use_cpu")))
     done = stamp(path, config) | {"seconds": round(time.monotonic() - began, 1)}
     write_text(output / DONE, json.dumps(done, indent=2) + "\n")
     return output
@@ -165,7 +168,7 @@ def require_hardware(path: Path, config: Config) -> None:
     if torch.cuda.is_available() or torch.backends.mps.is_available():
         return
     raise EtlchError(
-        f"{path} is for a GPU and none was found. Run the embedded model instead (MODEL=nano), or try this config on the "
+        f"{path} is for a GPU and none was found. Run the embedded model instead (MODEL=gemma), or try this config on the "
         "CPU with the overrides use_cpu=true bf16=false (hours to days for a 1B model)"
     )
 
@@ -178,8 +181,11 @@ def require_space(output: Path) -> None:
         raise EtlchError(f"{folder}: {free / 2**20:.0f} MiB free (expected at least {MIN_FREE / 2**20:.0f} MiB)")
 
 
-def llamafactory(arguments: list[str], log: Path) -> None:
-    """Run llamafactory-cli, showing and keeping what it prints. Raises EtlchError with advice when it fails."""
+def llamafactory(arguments: list[str], log: Path, cpu: bool = False) -> None:
+    """Run llamafactory-cli, showing and keeping what it prints. Raises EtlchError with advice when it fails.
+
+    cpu: it computes on the CPU, so an allocator that suits it is used where one is installed.
+    """
     folder = Path(sys.executable).parent
     program = shutil.which("llamafactory-cli", path=str(folder)) or shutil.which("llamafactory-cli")
     if not program:
@@ -189,6 +195,9 @@ def llamafactory(arguments: list[str], log: Path) -> None:
     environment.setdefault("LLAMAFACTORY_VERBOSITY", "WARN")
     environment.setdefault("TOKENIZERS_PARALLELISM", "false")
     environment.setdefault("PYTHONUNBUFFERED", "1")
+    machine.share_cores(environment)
+    if cpu:
+        machine.use_allocator(environment)
     print("$ llamafactory-cli " + " ".join(arguments), flush=True)
     tail: deque[bytes] = deque(maxlen=400)
     process = subprocess.Popen([program, *arguments], env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)

@@ -113,15 +113,14 @@ def _open(options: argparse.Namespace) -> Experiment:
 
 def _scored(options: argparse.Namespace, experiment: Experiment, out: Path) -> pd.DataFrame:
     """Score, print the tables and the notices; the summary."""
+    from tqdm import tqdm
+
     from eval.experiment import Settings, score
-    from eval.terminal import Progress
 
     settings = Settings(options.tokenizer, None if options.no_cosine else options.encoder, options.jobs)
-    progress = Progress("scored", sum(experiment.counts))
-    try:
-        summary, about = score(experiment, out, settings, progress)
-    finally:
-        progress.close()
+    pace = 0.1 if sys.stderr.isatty() else 10  # seconds between two looks at the progress, or two lines of a log
+    with tqdm(total=sum(experiment.counts), desc="scored", unit=" answers", mininterval=pace, leave=False) as bar:
+        summary, about = score(experiment, out, settings, lambda done: bar.update(done - bar.n))
     print(summary_text(experiment, summary, about), flush=True)
     return summary
 
@@ -172,16 +171,18 @@ def _compare(options: argparse.Namespace) -> int:
 
 
 def _published(options: argparse.Namespace) -> int:
-    from eval.published import told
+    import runpy
 
-    print(told(options.all))
+    from eval.published import FOLDER
+
+    print(runpy.run_path(str(FOLDER / "recompute.py"))["told"](options.all))
     return 0
 
 
 def summary_text(experiment: Experiment, summary: pd.DataFrame, about: dict[str, Any]) -> str:
     """A table a task, systems down, the card's metrics across, in percent; then what the numbers rest on."""
     from eval.names import systems_of
-    from eval.terminal import table
+    from eval.tables import to_text
 
     rank = {name: number for number, name in enumerate(systems_of(summary)["system"])}
     parts = []
@@ -201,7 +202,7 @@ def summary_text(experiment: Experiment, summary: pd.DataFrame, about: dict[str,
             ]
             for _, row in rows.iterrows()
         ]
-        parts.append(f"{card.name} ({card.title}), percent\n{table(head, body)}")
+        parts.append(f"{card.name} ({card.title}), percent\n{to_text(head, body)}")
     notes = [
         f"ROUGE F1 by tokenizer {about['rouge_tokenizer']}; F1 of entities, triples and fields is micro F1, exact match; "
         "unreadable counts the answers that are empty, too"

@@ -19,6 +19,7 @@ from etlch.errors import EtlchError, ManyErrors
 from etlch.infer.predict import ANSWERS, RAW, RUN
 from etlch.records import Record, read_jsonl, read_records
 from etlch.tasks import Card, load_cards
+from etlch.weights.recipe import WEIGHTS
 
 _KEPT_BYTES = 16 * 2**20
 _STEP = 256  # answers of one run that are read before the next one's
@@ -153,7 +154,7 @@ def read_run(file: str | Path) -> Run:
         file,
         system=row.get("system", default.system),
         task=row.get("task", default.task),
-        base_model=row.get("base_model") or "",
+        base_model=(row.get("base_model") or "").removesuffix(f"/{WEIGHTS}"),
         scale=row.get("scale", 0),
         adapter=row.get("adapter"),
         samples=row.get("samples"),

@@ -1,7 +1,7 @@
 """The figures of the ETLCH paper and an overview, drawn from tables of scores, as SVG and PNG.
 
-Okabe-Ito colours, and everything told by colour is also told by hatch, marker or line. Chinese labels are drawn with a
-font that has their characters; where none has, the character is replaced and the report says so.
+Okabe-Ito colours, and everything told by colour is also told by hatch, marker or line. Chinese labels are drawn with the
+font of the package matplotlib-fontja; a character that no font has is replaced and the report says so.
 """
 
 from __future__ import annotations
@@ -9,53 +9,37 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
-from importlib.util import find_spec
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
 import matplotlib
+import matplotlib_fontja  # registers IPAexGothic with matplotlib
 import numpy as np
 import pandas as pd
 from matplotlib import font_manager
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.ft2font import FT2Font
-from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from etlch.tasks import Card
-from eval.drawn import GRID, INK, PAPER, Drawn
-from eval.names import PARTS, is_floor, systems_of, task_title, tasks_of, title
+from eval.names import PARTS, heading_of, is_floor, systems_of, task_title, tasks_of, title
 from eval.stats import intervals
 from eval.wins import win_rates
 
 COLUMN, PAGE = 3.5, 7.16
 """Width in inches of one and of two columns of a paper."""
+INK, GRID, PAPER = "#222222", "#cfcfcf", "#ffffff"
+"""Colours that the report exchanges for the page's own; nothing else in a figure uses them."""
+COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 
-_COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9")
 _FLOOR = "#9a9a9a"
-_MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 _LINES = ("-", (0, (5, 1.5)), (0, (1.5, 1.2)), (0, (5, 1.5, 1, 1.5)))
-_CJK = (
-    "Noto Sans CJK TC",
-    "Noto Sans TC",
-    "PingFang TC",
-    "Microsoft JhengHei",
-    "Source Han Sans TC",
-    "Noto Sans CJK JP",
-    "Noto Sans CJK SC",
-    "Heiti TC",
-    "WenQuanYi Zen Hei",
-    "WenQuanYi Micro Hei",
-    "Microsoft YaHei",
-    "SimHei",
-    "IPAexGothic",
-)
-_CJK_FILES = ("notosanscjk", "notosanstc", "sourcehansans", "pingfang", "msjh", "wqy", "msyh", "simhei")
+_REFERENCE = ((0, (1, 1.5)), (0, (4, 2)), (0, (7, 2, 1, 2)), (0, (2, 1, 2, 3)), (0, (9, 3)))
+_MORE_FONTS = ("Noto Sans CJK TC", "Noto Sans CJK SC", "PingFang TC", "Microsoft JhengHei", "Microsoft YaHei")
 _STYLE = {
     "font.size": 8,
     "axes.titlesize": 8.5,
@@ -87,92 +71,31 @@ _STYLE = {
 }
 
 
-# -- fonts --------------------------------------------------------------------------------------------------------
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """One figure: its file stem, heading, caption, and the SVG's path; `missing` says why there is none."""
+
+    name: str
+    heading: str
+    caption: str
+    svg: Path | None = None
+    missing: str = ""
 
 
-@lru_cache(maxsize=64)
-def _face(path: str) -> FT2Font:
-    return FT2Font(path)
-
-
-def lacking(path: str, text: str) -> str:
-    """The characters of a text for which a font file has no glyph."""
-    face = _face(path)
-    return "".join(sorted({c for c in text if not c.isspace() and not face.get_char_index(ord(c))}))
-
-
-def packaged_font() -> str | None:
-    """IPAexGothic from the package matplotlib-fontja, found without importing the package; None where it is missing."""
-    spec = find_spec("matplotlib_fontja")
-    if spec is None or not spec.submodule_search_locations:
-        return None
-    path = Path(next(iter(spec.submodule_search_locations))) / "fonts" / "ipaexg.ttf"
-    return str(path) if path.is_file() else None
-
-
-def candidates() -> list[tuple[str, str]]:
-    """(family, file) of the fonts that may have Chinese characters: installed ones by preference, then the packaged one."""
-    found = _installed()
-    if not found and _add_new_fonts():
-        found = _installed()
-    packaged = packaged_font()
-    if packaged and packaged not in [path for _, path in found]:
-        found.append(("IPAexGothic", packaged))
-    return found
-
-
-def _installed() -> list[tuple[str, str]]:
-    best: dict[str, str] = {}
-    fonts = font_manager.fontManager.ttflist
-    for entry in sorted(fonts, key=lambda e: (e.style != "normal", abs(_weight(e) - 400), e.fname)):
-        best.setdefault(entry.name, entry.fname)
-    return [(name, best[name]) for name in _CJK if name in best]
-
-
-def _add_new_fonts() -> bool:
-    """Register fonts installed after matplotlib made its list, which it keeps for good; whether there are any."""
-    known = {entry.fname for entry in font_manager.fontManager.ttflist}
-    new = [
-        path
-        for path in sorted(font_manager.findSystemFonts())
-        if Path(path).name.lower().startswith(_CJK_FILES) and path not in known
-    ]
-    for path in new:
-        font_manager.fontManager.addfont(path)
-    return bool(new)
-
-
-def _weight(entry: font_manager.FontEntry) -> int:
-    return entry.weight if isinstance(entry.weight, int) else {"bold": 700, "light": 300}.get(entry.weight, 400)
-
-
-def choose_fonts(text: str, fonts: Sequence[tuple[str, str]] | None = None) -> tuple[list[str], str]:
-    """Font families that together can draw a text, and the characters that none of them has.
-
-    Latin is drawn with DejaVu Sans, which comes with matplotlib; what it lacks with the candidate that lacks least.
-    """
-    missing = lacking(font_manager.findfont("DejaVu Sans"), text)
-    families = ["DejaVu Sans"]
-    if not missing:
-        return families, ""
-    fonts = candidates() if fonts is None else fonts
-    scored = [(len(lacking(path, missing)), number) for number, (_, path) in enumerate(fonts)]
-    if not scored:
-        return families, missing
-    family, path = fonts[min(scored)[1]]
-    if path not in [entry.fname for entry in font_manager.fontManager.ttflist]:
-        font_manager.fontManager.addfont(path)
-    return [*families, family], lacking(path, missing)
-
-
-# -- drawing ------------------------------------------------------------------------------------------------------
+def fonts() -> list[str]:
+    """DejaVu Sans for Latin, the packaged font for Chinese, and what is installed for characters that both lack."""
+    installed = font_manager.get_font_names()
+    packaged = matplotlib_fontja.matplotlib_fontja.FONT_NAME
+    return ["DejaVu Sans", packaged, *(name for name in _MORE_FONTS if name in installed)]
 
 
 class _Labels:
     """Text as it can be drawn: characters without a glyph are replaced by their code point, never by an empty box."""
 
     def __init__(self, texts: Iterable[str]):
-        self.families, self.missing = choose_fonts("".join(texts))
+        faces = [font_manager.get_font(font_manager.findfont(family)) for family in fonts()]
+        drawn = {c for c in "".join(texts) if not c.isspace()}
+        self.missing = "".join(sorted(c for c in drawn if not any(face.get_char_index(ord(c)) for face in faces)))
 
     def __call__(self, text: str, limit: int = 26) -> str:
         text = "".join(c if c.isprintable() else " " for c in text)
@@ -193,7 +116,6 @@ class _Board:
     titles: dict[str, str]
     metrics: dict[str, list[str]]
     label: _Labels
-    level: str = "95% bootstrap intervals"
 
     def rows(self, task: str, metric: str) -> pd.DataFrame:
         """Scores of one task and metric that exist, in the order of systems."""
@@ -209,9 +131,8 @@ class _Board:
         return list(dict.fromkeys(tuned["base_model"]))
 
     def colour(self, base: str) -> str:
-        known = [name for name in dict.fromkeys(self.systems["base_model"]) if name]
-        order = [*self.bases(), *(name for name in known if name not in self.bases())]
-        return _COLOURS[order.index(base) % len(_COLOURS)] if base in order else _FLOOR
+        order = list(dict.fromkeys([*self.bases(), *filter(None, self.systems["base_model"])]))
+        return COLOURS[order.index(base) % len(COLOURS)] if base in order else _FLOOR
 
     def look(self, system: str, base: str, scale: int) -> dict[str, object]:
         """Bar style: floors grey and dotted, untuned systems hatched, tuned ones solid."""
@@ -241,8 +162,9 @@ def write_figures(
     systems = systems_of(tidy)
     tasks = tasks_of(tidy)
     of_cards = {card.name: card for card in cards or ()}
-    titles = {task: _task_title(task, of_cards.get(task)) for task in tasks}
+    titles = {task: heading_of(task, of_cards.get(task)) for task in tasks}
     scores = intervals(tidy) if scores is None else scores
+    words = [*titles.values(), *systems["system"], *systems["base_model"], *map(title, scores["metric"].unique())]
     board = _Board(
         scores=scores,
         wins=win_rates(tidy, cards) if wins is None else wins,
@@ -250,19 +172,10 @@ def write_figures(
         tasks=tasks,
         titles=titles,
         metrics={task: _curve_metrics(task, scores) for task in tasks},
-        label=_Labels(
-            [*titles.values(), *systems["system"], *systems["base_model"], *map(title, scores["metric"].unique())]
-        ),
+        label=_Labels(words),
     )
-    with _style(board.label.families):
-        return [_write(figure, board, out_dir) for figure in _figures(board)], board.label.missing
-
-
-def _task_title(task: str, card: Card | None) -> str:
-    short = task_title(task)
-    if card is None or not card.title:
-        return short
-    return card.title if short.lower() in card.title.lower() else f"{short} {card.title}"
+    with matplotlib.rc_context({**_STYLE, "font.family": fonts()}):
+        return [_write(*entry, board, out_dir) for entry in _figures(board)], board.label.missing
 
 
 def _curve_metrics(task: str, scores: pd.DataFrame) -> list[str]:
@@ -272,15 +185,13 @@ def _curve_metrics(task: str, scores: pd.DataFrame) -> list[str]:
     return [metric for metric in wanted if metric in there]
 
 
-@contextmanager
-def _style(families: list[str]) -> Iterator[None]:
-    with matplotlib.rc_context({**_STYLE, "font.family": families}):
-        yield
+Draw = Callable[[_Board], Figure | str]
+_NUMBERS = {"json": 4, "kge": 6, "ner": 7}
 
 
-def _figures(board: _Board) -> Iterator[tuple[str, str, str, Callable[[_Board], Figure | str]]]:
-    """(file stem, heading, caption, drawing function) in the order of the report."""
-    note = f"Whiskers and bands: {board.level} over test samples."
+def _figures(board: _Board) -> Iterator[tuple[str, str, str, Draw]]:
+    """(file stem, heading, caption, drawing function) in the order of the report, numbered as in the paper."""
+    note = "Whiskers and bands: 95% bootstrap intervals over test samples."
     yield (
         "overview",
         "Overview: what more training data buys",
@@ -289,33 +200,21 @@ def _figures(board: _Board) -> Iterator[tuple[str, str, str, Callable[[_Board], 
         _overview,
     )
     for number, metric in ((1, "rougeL"), (2, "cosine")):
-        yield (
-            f"figure{number}_{metric.lower()}",
-            f"Figure {number}. {title(metric)} by task and system",
-            f"Solid: fine-tuned; hatched: untuned; grey: floors that need no model. {note}",
-            lambda board, metric=metric: _bars(board, metric, board.has(metric)),
-        )
-    yield (
-        "figure3_valid_json",
-        "Figure 3. Valid JSON by system",
-        f"Share of answers that json.loads reads as they stand. {note}",
-        lambda board: _bars(board, "json_parse_ok", board.has("json_parse_ok")),
-    )
-    numbers = dict(zip(("json", "kge", "ner"), (4, 6, 7), strict=True))
-    ordered = sorted(board.tasks, key=lambda task: (numbers.get(task, 99), task))
-    for task in ordered:
-        if task == (ordered[1] if len(ordered) > 1 else None):
-            yield _figure5(note)
-        stem = f"figure{numbers[task]}_{task}" if task in numbers else f"scale_{re.sub(r'[^0-9A-Za-z]+', '_', task)}"
-        prefix = f"Figure {numbers[task]}. " if task in numbers else ""
-        yield (
-            stem,
-            f"{prefix}Scores by data volume, {board.titles[task]}",
-            f"0 is the untuned model. {note}",
-            lambda board, task=task: _by_scale(board, task),
-        )
-    if len(ordered) == 1:
-        yield _figure5(note)
+        caption = f"Solid: fine-tuned; hatched: untuned; grey: floors that need no model. {note}"
+        heading = f"Figure {number}. {title(metric)} by task and system"
+        yield f"figure{number}_{metric.lower()}", heading, caption, partial(_bars, metric=metric)
+    share = "Share of answers that json.loads reads as they stand."
+    bars = partial(_bars, metric="json_parse_ok")
+    yield "figure3_valid_json", "Figure 3. Valid JSON by system", f"{share} {note}", bars
+    by_scale = []
+    for task in sorted(board.tasks, key=lambda task: (_NUMBERS.get(task, 99), task)):
+        number = _NUMBERS.get(task)
+        stem = f"figure{number}_{task}" if number else f"scale_{re.sub(r'[^0-9A-Za-z]+', '_', task)}"
+        heading = f"{f'Figure {number}. ' if number else ''}Scores by data volume, {board.titles[task]}"
+        by_scale.append((stem, heading, f"0 is the untuned model. {note}", partial(_by_scale, task=task)))
+    caption = f"{share} 0 is the untuned model. {note}"
+    five = ("figure5_valid_json_by_scale", "Figure 5. Valid JSON by data volume", caption, _valid_by_scale)
+    yield from (*by_scale[:1], five, *by_scale[1:])
     yield (
         "figure8_win_rates",
         "Figure 8. Win rates by task, baseline and scale",
@@ -324,32 +223,27 @@ def _figures(board: _Board) -> Iterator[tuple[str, str, str, Callable[[_Board], 
     )
 
 
-def _figure5(note: str) -> tuple[str, str, str, Callable[[_Board], Figure | str]]:
-    return (
-        "figure5_valid_json_by_scale",
-        "Figure 5. Valid JSON by data volume",
-        f"Share of answers that json.loads reads as they stand. 0 is the untuned model. {note}",
-        _valid_by_scale,
-    )
-
-
-def _write(entry: tuple[str, str, str, Callable[[_Board], Figure | str]], board: _Board, out_dir: Path) -> Drawn:
-    name, heading, caption, draw = entry
+def _write(name: str, heading: str, caption: str, draw: Draw, board: _Board, out_dir: Path) -> Drawn:
     figure = draw(board)
-    svg, png = out_dir / f"{name}.svg", out_dir / f"{name}.png"
+    svg = out_dir / f"{name}.svg"
     if isinstance(figure, str):
         # a figure of an earlier report must not stay beside tables that do not have it
-        svg.unlink(missing_ok=True)
-        png.unlink(missing_ok=True)
+        for path in (svg, svg.with_suffix(".png")):
+            path.unlink(missing_ok=True)
         return Drawn(name, heading, caption, None, figure)
     # settle the layout once: each save would compute it again, at the price of two more drawings
     figure.get_layout_engine().execute(figure)
     figure.set_layout_engine(None)
+    save(figure, svg)
+    return Drawn(name, heading, caption, svg)
+
+
+def save(figure: Figure, svg: Path) -> None:
+    """Save as SVG and, beside it, as PNG, without a date: the same figure gives the same bytes."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
     svg.write_bytes(re.sub(rb"[ \t]+\n", b"\n", buffer.getvalue()))
-    figure.savefig(png, format="png", dpi=200, metadata={"Software": None})
-    return Drawn(name, heading, caption, svg)
+    figure.savefig(svg.with_suffix(".png"), format="png", dpi=200, metadata={"Software": None})
 
 
 def _figure(width: float, height: float) -> Figure:
@@ -360,21 +254,14 @@ def _figure(width: float, height: float) -> Figure:
     return figure
 
 
-def _percent(axes: Axes, which: str) -> None:
-    axis = axes.xaxis if which == "x" else axes.yaxis
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.0f}"))
-    axis.set_major_locator(MaxNLocator(5))
-
-
 def _whiskers(rows: pd.DataFrame) -> np.ndarray:
-    low = np.nan_to_num((rows["score"] - rows["low"]).to_numpy(dtype=float))
-    high = np.nan_to_num((rows["high"] - rows["score"]).to_numpy(dtype=float))
-    return np.maximum(np.stack([low, high]), 0)
+    ends = np.stack([rows["score"] - rows["low"], rows["high"] - rows["score"]])
+    return np.maximum(np.nan_to_num(ends.astype(float)), 0)
 
 
-def _bars(board: _Board, metric: str, tasks: list[str]) -> Figure | str:
+def _bars(board: _Board, metric: str) -> Figure | str:
     """One panel a task, one horizontal bar a system."""
-    if not tasks:
+    if not (tasks := board.has(metric)):
         return f"{title(metric)} was not computed"
     systems = board.systems
     figure = _figure(PAGE if len(tasks) > 1 else COLUMN, 0.75 + 0.21 * len(systems))
@@ -393,7 +280,7 @@ def _bars(board: _Board, metric: str, tasks: list[str]) -> Figure | str:
         axes.set_title(board.label(board.titles[task]), loc="left")
         axes.set_xlim(0, 1.16)
         axes.set_xticks(np.arange(0, 1.01, 0.25))
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.0f}"))
+        axes.xaxis.set_major_formatter(PercentFormatter(1, 0, symbol=None))
         axes.grid(axis="x")
         axes.tick_params(axis="y", length=0)
     panels[0].set_yticks([place[name] for name in systems["system"]], [board.label(name) for name in systems["system"]])
@@ -419,7 +306,7 @@ def _line(axes: Axes, rows: pd.DataFrame, colour: str, number: int, name: str) -
         x,
         rows["score"],
         color=colour,
-        marker=_MARKERS[number % len(_MARKERS)],
+        marker=MARKERS[number % len(MARKERS)],
         linestyle=_LINES[number % len(_LINES)],
         markersize=4,
         linewidth=1.3,
@@ -438,7 +325,8 @@ def _scales(axes: Axes, board: _Board) -> None:
     axes.set_xlim(-0.04 * span, 1.04 * span)
     axes.set_ylim(-0.03, 1.04)
     axes.grid(axis="y")
-    _percent(axes, "y")
+    axes.yaxis.set_major_formatter(PercentFormatter(1, 0, symbol=None))
+    axes.yaxis.set_major_locator(MaxNLocator(5))
 
 
 def _by_scale(board: _Board, task: str) -> Figure | str:
@@ -452,7 +340,7 @@ def _by_scale(board: _Board, task: str) -> Figure | str:
         for number, metric in enumerate(board.metrics[task]):
             rows = _curve(board, task, metric, base)
             if len(rows):
-                _line(axes, rows, _COLOURS[number % len(_COLOURS)], number, title(metric))
+                _line(axes, rows, COLOURS[number % len(COLOURS)], number, title(metric))
         _scales(axes, board)
         axes.set_title(board.label(base, 44), loc="left")
         axes.set_xlabel("training samples a task")
@@ -473,7 +361,7 @@ def _valid_by_scale(board: _Board) -> Figure | str:
             rows = _curve(board, task, "json_parse_ok", base)
             if len(rows):
                 name = task_title(task) if len(board.bases()) == 1 else f"{task_title(task)}, {base}"
-                _line(axes, rows, _COLOURS[number % len(_COLOURS)], number, board.label(name, 40))
+                _line(axes, rows, COLOURS[number % len(COLOURS)], number, board.label(name, 40))
                 number += 1
     if not number:
         return "no tuned system has a JSON task"
@@ -554,39 +442,12 @@ def _overview(board: _Board) -> Figure | str:
                 axes.set_title(board.label(board.titles[task]), loc="left")
             if across == 0:
                 axes.set_ylabel(f"{name}, %")
-    handles = [
-        Line2D(
-            [],
-            [],
-            color=board.colour(base),
-            marker=_MARKERS[i],
-            linestyle=_LINES[i % len(_LINES)],
-            markersize=4,
-            label=board.label(base, 40),
-        )
-        for i, base in enumerate(board.bases())
-    ]
-    handles += [
-        Line2D(
-            [],
-            [],
-            color=_reference_colour(board, row),
-            linestyle=_REFERENCE[i % len(_REFERENCE)],
-            linewidth=1.1,
-            label=board.label(row.system),
-        )
-        for i, row in enumerate(others.itertuples())
-    ]
+    handles = {}
+    for axes in panels.flat:
+        handles |= dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
     panels[-1, len(board.tasks) // 2].set_xlabel("training samples a task")
-    figure.legend(handles=handles, loc="outside lower center", ncols=4, handlelength=3)
+    figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=4, handlelength=3)
     return figure
-
-
-_REFERENCE = ((0, (1, 1.5)), (0, (4, 2)), (0, (7, 2, 1, 2)), (0, (2, 1, 2, 3)), (0, (9, 3)))
-
-
-def _reference_colour(board: _Board, row: tuple) -> str:
-    return _FLOOR if is_floor(row.system) else board.colour(row.base_model)
 
 
 def _references(axes: Axes, board: _Board, rows: pd.DataFrame, others: pd.DataFrame) -> None:
@@ -596,7 +457,8 @@ def _references(axes: Axes, board: _Board, rows: pd.DataFrame, others: pd.DataFr
         if row.system in score:
             axes.axhline(
                 score[row.system],
-                color=_reference_colour(board, row),
+                label=board.label(row.system),
+                color=_FLOOR if is_floor(row.system) else board.colour(row.base_model),
                 linestyle=_REFERENCE[number % len(_REFERENCE)],
                 linewidth=1.1,
                 zorder=1,

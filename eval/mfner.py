@@ -1,7 +1,7 @@
 """The results of the MF-NER grid: which checkpoint is best, and the paper's tables with its own values beside ours.
 
-    python -m eval.mfner best smollm draw1/7best    # micro-F1 of each checkpoint on the validation set -> best.json
-    python -m eval.mfner report smollm              # tables and figures -> report/mfner/smollm
+    python -m eval.mfner best gemma draw1/7best    # micro-F1 of each checkpoint on the validation set -> best.json
+    python -m eval.mfner report gemma              # tables and figures -> report/mfner/gemma
 
 Every number is micro-averaged; `± ` is the sample standard deviation over draws. Published values are the paper's means.
 """
@@ -25,9 +25,9 @@ from etlch.mfner.energy import Machine
 from etlch.records import write_text
 from etlch.sources.corpora import CORPORA
 from eval import mfner_analysis as analysis
-from eval import terminal
 from eval.mfner_answers import Answered, Sentence, plan, read, read_all, runs
 from eval.published import FOLDER, Paper, load_paper
+from eval.tables import to_text
 
 OUT = Path("report/mfner")
 _PREFIX = {"qwen2.5-0.5b": "Qwen", "llama3.2-1b": "Llama"}
@@ -50,7 +50,7 @@ class Table:
         return "\n".join([f"### {self.title}", "", *lines, *(["", self.note] if self.note else [])])
 
     def text(self) -> str:
-        return "\n".join([self.title, terminal.table(self.head, self.rows), *([self.note] if self.note else [])])
+        return "\n".join([self.title, to_text(self.head, self.rows), *([self.note] if self.note else [])])
 
 
 class Published:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -15,12 +14,9 @@ from matplotlib.figure import Figure
 from matplotlib.transforms import Bbox
 
 from eval import mfner_analysis as analysis
-from eval.drawn import GRID, INK, PAPER
-from eval.figures import choose_fonts
+from eval.figures import COLOURS, GRID, INK, MARKERS, PAPER, fonts, save
 from eval.mfner_answers import Answered
 
-COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#222222")
-MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 _MOST_TYPES = 14
 
 
@@ -32,24 +28,15 @@ def write(answered: Sequence[Answered], out: Path) -> list[str]:
         "f1_by_tokens": f1_by_tokens,
         "confusion": confusion,
     }
-    types = {e.type for one in answered for s in one.sentences for e in (*s.gold, *s.found)}
-    families, _ = choose_fonts("".join(sorted(types)))
     drawn = []
-    with matplotlib.rc_context({"font.family": families, "font.size": 8, "svg.hashsalt": "mfner"}):
+    with matplotlib.rc_context({"font.family": fonts(), "font.size": 8, "svg.hashsalt": "mfner"}):
         for name, draw in figures.items():
             figure = draw(answered)
             if figure is None:
                 continue
-            _save(figure, out, name)
+            save(figure, out / f"{name}.svg")
             drawn.append(name)
     return drawn
-
-
-def _save(figure: Figure, out: Path, name: str) -> None:
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
-    (out / f"{name}.svg").write_bytes(buffer.getvalue())
-    figure.savefig(out / f"{name}.png", format="png", dpi=200, metadata={"Software": None})
 
 
 def _axes(width: float, height: float) -> tuple[Figure, Axes]:

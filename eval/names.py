@@ -6,6 +6,8 @@ from collections.abc import Iterable
 
 import pandas as pd
 
+from etlch.tasks import Card
+
 BINARY = ("json_parse_ok", "json_fence_ok", "json_repair_ok", "schema_ok", "answered", "readable")
 """Metrics that are 0 or 1 a sample; shown as a share."""
 
@@ -72,6 +74,14 @@ def tasks_of(tidy: pd.DataFrame) -> list[str]:
 def task_title(task: str) -> str:
     """How a task is named in figures and tables: the paper's capitals for its three tasks."""
     return task.upper() if task in _TASKS else task
+
+
+def heading_of(task: str, card: Card | None) -> str:
+    """A task's name and, where its card has one, its title."""
+    short = task_title(task)
+    if card is None or not card.title or card.title == task:
+        return short
+    return card.title if short.lower() in card.title.lower() else f"{short} {card.title}"
 
 
 def systems_of(tidy: pd.DataFrame) -> pd.DataFrame:

@@ -7,16 +7,11 @@ const make = (tag, className, text) => {
   return node;
 };
 
-// what Python packed: base64 of zlib-compressed JSON, unpacked once, when it is first needed
-const unpacked = new Map();
-const inflate = async (node) => {
+// what Python packed (eval/samples.py): base64 of zlib-compressed JSON
+const unpack = async (node) => {
   const bytes = Uint8Array.from(atob(node.textContent), (character) => character.charCodeAt(0));
   const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
   return JSON.parse(await new Response(stream).text());
-};
-const unpack = (node) => {
-  if (!unpacked.has(node)) unpacked.set(node, inflate(node));
-  return unpacked.get(node);
 };
 const fill = (select, options, chosen) => {
   select.replaceChildren(...options.map(([value, text]) => {
@@ -28,16 +23,17 @@ const fill = (select, options, chosen) => {
 };
 
 // ---- tables: sort by any column ----
-const keyOf = (row, at) => {
-  const cell = row.cells[at];
-  const value = cell.dataset.v;
-  return value === undefined ? cell.textContent.trim() : Number(value);
+// a column of numbers is sorted by what it shows: 1,234, −0.5 [−1.0, 0.2], <0.001; n/a is a text
+const keyOf = (row, head) => {
+  const text = row.cells[head.cellIndex].textContent.trim();
+  const value = parseFloat(text.replace("<", "").replace("−", "-").replaceAll(",", ""));
+  return head.className !== "n" || Number.isNaN(value) ? text : value;
 };
 const sort = (table) => {
   const head = table.tHead.querySelector("[aria-sort]");
   if (!head) return;
   const sign = head.getAttribute("aria-sort") === "descending" ? -1 : 1;
-  const rows = [...table.tBodies[0].rows].map((row) => [keyOf(row, head.cellIndex), row]);
+  const rows = [...table.tBodies[0].rows].map((row) => [keyOf(row, head), row]);
   rows.sort(([a], [b]) => {
     // numbers first whatever the direction, so that "n/a" never hides them
     if (typeof a !== typeof b) return typeof a === "number" ? -1 : 1;
@@ -57,14 +53,13 @@ for (const table of document.querySelectorAll("table.sortable")) {
 }
 
 // ---- comparisons: the rows that the filters ask for ----
-const comparisons = async () => {
-  const table = $("t-comparisons"), rows = await unpack($("pairs-data"));
+const comparisons = (rows) => {
+  const table = $("t-comparisons");
   const numeric = [...table.tHead.rows[0].cells].map((head) => head.className);
-  const cell = ([text, interval, key], at) => {
+  const cell = ([text, interval], at) => {
     const node = make(at ? "td" : "th", numeric[at], text);
     if (!at) node.scope = "row";
     if (interval) node.append(" ", make("small", "ci", interval));
-    if (key !== null) node.dataset.v = String(key);
     return node;
   };
   const draw = () => {
@@ -93,16 +88,10 @@ const comparisons = async () => {
 };
 
 // ---- sample browser ----
-// task -> its index and its parts, still packed
-const tasks = new Map();
-for (const node of document.querySelectorAll("script[data-task]")) {
-  const known = tasks.get(node.dataset.task);
-  if (known) known.parts.push(node);
-  else tasks.set(node.dataset.task, { index: node, parts: [] });
-}
-const state = { data: null, parts: [], order: [], at: 0, shown: new Set(), turn: 0, search: 0 };
+// data: a task; a sample is [id, question, text, gold, gold items, answers], an answer 0 or
+// [scores, text, items, invented values, readable]
+const state = { data: null, order: [], at: 0, shown: new Set() };
 const ROW = 33.6;
-const whole = async (at) => (await unpack(state.parts[Math.floor(at / state.data.size)]))[at % state.data.size];
 
 const name = (item) => item.join(" · ");
 const count = (items) => {
@@ -130,10 +119,9 @@ const score = (answer) => {
   if (!answer) return null;
   return answer[0][state.data.metrics.indexOf($("b-metric").value)] ?? null;
 };
-// scores: [scores, number of invented values] or 0, one a system
-const focusOf = ([, scores]) => scores[state.data.systems.indexOf($("b-focus").value)] || null;
-const range = ([, scores]) => {
-  const shown = scores.filter((_, i) => state.shown.has(state.data.systems[i])).map(score).filter((value) => value !== null);
+const focusOf = (sample) => sample[5][state.data.systems.indexOf($("b-focus").value)] || null;
+const range = (sample) => {
+  const shown = sample[5].filter((_, i) => state.shown.has(state.data.systems[i])).map(score).filter((value) => value !== null);
   return shown.length ? [Math.min(...shown), Math.max(...shown)] : null;
 };
 // small comes first; a sample without the answer or score in question comes last
@@ -142,39 +130,25 @@ const rank = (sample) => {
   switch ($("b-sort").value) {
     case "worst": return score(answer) ?? 2;
     case "gap": return between ? between[0] - between[1] : 2;
-    case "made": return answer ? -answer[1] : 1;
+    case "made": return answer ? -answer[3].length : 1;
     default: return 0;
   }
 };
 const badge = (sample) => {
   const answer = focusOf(sample), between = range(sample);
   switch ($("b-sort").value) {
-    case "made": return answer ? `${answer[1]} invented` : "no answer";
+    case "made": return answer ? `${answer[3].length} invented` : "no answer";
     case "gap": return between ? `${Math.round(100 * between[0])} to ${Math.round(100 * between[1])}` : "no score";
     default: return score(answer) === null ? "no score" : `${Math.round(100 * score(answer))}`;
   }
 };
 
-// the samples whose id or text holds a string; the only thing that needs all texts of a task
-const matching = async (find) => {
-  const { samples, size } = state.data, found = new Set();
-  for (const [number, node] of state.parts.entries()) {
-    for (const [place, [, text]] of (await unpack(node)).entries()) {
-      const at = number * size + place;
-      if (samples[at][0].toLowerCase().includes(find) || text.toLowerCase().includes(find)) found.add(at);
-    }
-  }
-  return found;
-};
-const arrange = async () => {
-  const search = ++state.search;
-  $("b-detail").setAttribute("aria-busy", "true");
+const arrange = () => {
   const find = $("b-find").value.trim().toLowerCase();
-  const found = find ? await matching(find) : null;
-  if (search !== state.search) return;
+  const fits = ([id, , text]) => !find || id.toLowerCase().includes(find) || text.toLowerCase().includes(find);
   state.order = state.data.samples
-    .map((sample, i) => [rank(sample), i])
-    .filter(([, i]) => !found || found.has(i))
+    .map((sample, i) => [rank(sample), i, fits(sample)])
+    .filter(([, , fit]) => fit)
     .sort((a, b) => a[0] - b[0] || a[1] - b[1])
     .map(([, i]) => i);
   $("b-count").textContent = `${state.order.length} of ${state.data.samples.length} samples`;
@@ -237,18 +211,14 @@ const paint = (text, groups) => {
   }
   return nodes;
 };
-const drawDetail = async () => {
-  const turn = ++state.turn;
+const drawDetail = () => {
   const detail = $("b-detail"), { data } = state, at = state.order[state.at];
-  detail.setAttribute("aria-busy", String(at !== undefined));
   if (at === undefined) { detail.replaceChildren(make("p", "note", "No sample fits.")); return; }
-  const [question, text, gold, goldItems, answers] = await whole(at);
-  if (turn !== state.turn) return; // another sample was chosen meanwhile
-  const [id, scores] = data.samples[at];
+  const [id, question, text, gold, goldItems, answers] = data.samples[at];
   const focus = answers[data.systems.indexOf($("b-focus").value)];
   const source = make("div", "text");
   source.tabIndex = 0;
-  source.append(...paint(text, [["g", goldItems.flatMap(values)], ["a", focus ? focus[1].flatMap(values) : []]]));
+  source.append(...paint(text, [["g", goldItems.flatMap(values)], ["a", focus ? focus[2].flatMap(values) : []]]));
   const legend = make("div", "legend");
   for (const [className, words] of [["g a", "gold and answered"], ["g", "gold, not answered"], ["a", "answered, not gold"]]) {
     const entry = make("span");
@@ -260,11 +230,10 @@ const drawDetail = async () => {
   const cards = make("div", "answers");
   cards.append(goldCard(gold, goldItems));
   for (const [i, system] of data.systems.entries()) {
-    if (state.shown.has(system)) cards.append(card(system, answers[i], scores[i], goldItems));
+    if (state.shown.has(system)) cards.append(card(system, answers[i], goldItems));
   }
   detail.replaceChildren(make("h3", "", id), legend, source, asked, cards);
   detail.dataset.sample = id;
-  detail.setAttribute("aria-busy", "false");
 };
 const goldCard = (gold, items) => {
   const box = make("article", "card");
@@ -275,12 +244,12 @@ const goldCard = (gold, items) => {
   box.append(make("h4", "", "Gold"), make("div", "scores", `${items.length} items`), list, raw);
   return box;
 };
-const card = (system, answer, listed, gold) => {
+const card = (system, answer, gold) => {
   const box = make("article", "card");
   box.dataset.system = system;
   box.append(make("h4", "", system));
   if (!answer) { box.append(make("span", "warn", "no answer for this sample")); return box; }
-  const [text, parsed, invented, readable] = answer, [scores] = listed;
+  const [scores, text, parsed, invented, readable] = answer;
   const told = state.data.metrics.map((metric, i) => (scores[i] === null ? "" : `${metric} ${(100 * scores[i]).toFixed(0)}`)).filter(Boolean);
   box.append(make("div", "scores", told.join(", ")));
   const judged = judge(gold, parsed, invented);
@@ -304,12 +273,9 @@ const card = (system, answer, listed, gold) => {
   return box;
 };
 
-const open = async (task) => {
-  const { index, parts } = tasks.get(task);
-  const data = await unpack(index);
-  if ($("b-task").value !== task) return;
-  Object.assign(state, { data, parts });
-  const { systems, metrics } = state.data;
+const open = (data) => {
+  state.data = data;
+  const { systems, metrics } = data;
   const known = new Set(systems);
   state.shown = new Set([...state.shown].filter((system) => known.has(system)));
   if (!state.shown.size) {
@@ -332,10 +298,10 @@ const open = async (task) => {
   }));
   arrange();
 };
-if (tasks.size) {
+const browse = (tasks) => {
   $("browser").hidden = false;
-  fill($("b-task"), [...tasks.keys()].map((task) => [task, task]));
-  $("b-task").addEventListener("change", () => open($("b-task").value));
+  fill($("b-task"), Object.keys(tasks).map((task) => [task, task]));
+  $("b-task").addEventListener("change", () => open(tasks[$("b-task").value]));
   for (const id of ["b-sort", "b-metric"]) $(id).addEventListener("change", arrange);
   $("b-focus").addEventListener("change", () => {
     const system = $("b-focus").value;
@@ -362,7 +328,11 @@ if (tasks.size) {
     event.preventDefault();
     choose(move === -Infinity ? 0 : move === Infinity ? state.order.length - 1 : state.at + move);
   });
-  // after the first paint, so that the verdict is on the screen before any answer is unpacked
-  setTimeout(() => open($("b-task").value), 0);
-}
-if ($("pairs-data")) setTimeout(comparisons, 0);
+  open(tasks[$("b-task").value]);
+};
+// after the first paint, so that the verdict is on the screen before any answer is unpacked
+setTimeout(async () => {
+  const { tasks, pairs } = await unpack($("packed"));
+  if (pairs.length) comparisons(pairs);
+  if (Object.keys(tasks).length) browse(tasks);
+}, 0);

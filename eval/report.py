@@ -17,11 +17,11 @@ import pandas as pd
 from etlch.errors import EtlchError
 from etlch.records import write_text
 from etlch.tasks import Card
-from eval.drawn import GRID, INK, PAPER, Drawn, draw
+from eval.figures import GRID, INK, PAPER, Drawn, write_figures
 from eval.names import is_floor, title
-from eval.render import Column, Table, percent, to_csv, to_html, to_latex, to_markdown, to_rows
-from eval.samples import Packed, blob, pack
+from eval.samples import Packed, pack
 from eval.stats import RESAMPLES
+from eval.tables import Column, Table, percent, plain, to_csv, to_html, to_latex, to_markdown
 from eval.verdict import MARGIN, Findings, find, verdict
 
 _TASK = Column("task_title", "Task")
@@ -47,7 +47,7 @@ def write_report(
     out = Path(out_dir)
     found = find(tidy, summary, cards)
     try:
-        figures, unseen = draw(tidy, found.scores, found.wins, out / "figures", cards)
+        figures, unseen = write_figures(tidy, out / "figures", cards, scores=found.scores, wins=found.wins)
     except OSError as error:
         raise EtlchError(f"{out / 'figures'}: cannot be written ({error.strerror or error})") from None
     tables = _tables(found)
@@ -57,7 +57,7 @@ def write_report(
         if table.name != "comparisons":
             write_text(out / "tables" / f"{table.name}.tex", to_latex(table))
     method = _method(found, unseen)
-    packed = pack(samples, found.systems["system"].tolist())
+    packed = pack(samples, found.systems["system"].tolist(), _marked(tables["comparisons"]))
     heading = f"etlch report: {experiment}" if experiment else "etlch report"
     write_text(out / "report.md", _markdown(heading, found, tables, figures, method))
     write_text(out / "index.html", _page(heading, found, tables, figures, packed, method))
@@ -225,19 +225,12 @@ def _pairs_table(found: Findings) -> Table:
         Column(
             "samples_needed", "Samples to settle it", "count", "at 80% power if the difference seen is the true one"
         ),
-        Column("p_permutation", "p permutation", "p"),
-        Column("p_wilcoxon", "p Wilcoxon", "p"),
-        Column("p_mcnemar", "p McNemar", "p"),
-        Column("p_z", "p z-test", "p"),
-        Column("p_fisher", "p Fisher", "p"),
-        Column("rank_biserial", "Rank-biserial", "number"),
-        Column("cliffs_delta", "Cliff's δ", "number"),
+        Column("p", "p", "p", "exact McNemar test for metrics of 0 and 1, else paired permutation test"),
+        Column("p_fisher", "p Fisher", "p", "unpaired, for comparison with the paper"),
         Column("family_told", "Family"),
         _NOTE,
     ]
-    return Table(
-        "comparisons", "Pairs of systems on the same samples", columns, rows, marks=("task", "metric", "a", "b")
-    )
+    return Table("comparisons", "Pairs of systems on the same samples", columns, rows)
 
 
 def _published_table(found: Findings) -> Table:
@@ -271,7 +264,7 @@ def _method(found: Findings, unseen: str) -> list[str]:
         f"accelerated bootstrap intervals ({RESAMPLES:,} resamples of samples, seeded); p-values are of the exact McNemar test "
         "for metrics of 0 and 1, else of the paired permutation test (two-sided), whose smallest possible value is "
         f"1/{RESAMPLES + 1:,}. A family of tests is one task and metric over all pairs of systems; p after Holm is corrected "
-        "within it. The z-test and Fisher's test ignore the pairing and stand in the table for comparison with the paper.",
+        "within it. Fisher's exact test ignores the pairing and stands in the table for comparison with the paper.",
         "F1 is micro F1: matched, answered and gold items summed over the samples. Faithfulness is the share of answered "
         "values that occur in the source text. An empty or unreadable answer counts as wrong in every score; how many there "
         "were stands in each table. Floors (skeleton, dictionary) are answers that need no model.",
@@ -290,20 +283,20 @@ def _method(found: Findings, unseen: str) -> list[str]:
 def _markdown(
     heading: str, found: Findings, tables: Mapping[str, Table], figures: Sequence[Drawn], method: Sequence[str]
 ) -> str:
-    parts = [f"# {_plain(heading)}", ""]
+    parts = [f"# {plain(heading)}", ""]
     for name, lines in verdict(found):
-        parts += [f"## {_plain(name)}", "", *(f"- {_plain(line)}" for line in lines), ""]
+        parts += [f"## {plain(name)}", "", *(f"- {plain(line)}" for line in lines), ""]
     parts += ["## Scores", ""]
     parts += [to_markdown(tables[f"scores_{task}"]) for task in found.tasks]
     parts += ["## Figures", ""]
     for figure in figures:
         if figure.svg is None:
-            parts += [f"- {_plain(figure.heading)}: not drawn, {_plain(figure.missing)}", ""]
+            parts += [f"- {plain(figure.heading)}: not drawn, {plain(figure.missing)}", ""]
         else:
             parts += [
-                f"![{_plain(figure.heading)}](figures/{figure.svg.name})",
+                f"![{plain(figure.heading)}](figures/{figure.svg.name})",
                 "",
-                f"*{_plain(figure.heading)}* {_plain(figure.caption)}",
+                f"*{plain(figure.heading)}* {plain(figure.caption)}",
                 "",
             ]
     for name in ("win_rates", "enough_data", "published"):
@@ -312,11 +305,6 @@ def _markdown(
     parts += ["## Method", "", *(f"{line}\n" for line in method)]
     parts += ["Every comparison: `tables/comparisons.csv`. LaTeX: `tables/*.tex`."]
     return "\n".join(parts) + "\n"
-
-
-def _plain(text: str) -> str:
-    text = "".join(c if c.isprintable() else " " for c in text)
-    return re.sub(r"([\\`*_\[\]<>#|])", r"\\\1", text)
 
 
 # -- page ---------------------------------------------------------------------------------------------------------
@@ -350,18 +338,15 @@ def _page(
         "figures": "".join(_figure(figure, number) for number, figure in enumerate(figures)),
         "wins": _or_none(tables["win_rates"], "No tuned system with a baseline to beat."),
         "enough": _or_none(tables["enough_data"], "No base model was tuned at more than one scale."),
-        "pairs": _pairs(tables["comparisons"]),
+        # only the head: there are thousands of rows, and a reader looks at a few
+        "pairs": to_html(replace(tables["comparisons"], rows=[])) if len(found.compared) else _ALONE,
         "published_link": '<a href="#published">Published</a>' if published.rows else "",
         "published": f"<section id=published><h2>Beside the published numbers</h2>{to_html(published)}</section>"
         if published.rows
         else "",
         "samples_note": escape(_samples_note(packed, int(found.summary["samples"].sum()))),
         "method": "".join(f"<p>{escape(line)}</p>" for line in method),
-        "data": "\n".join(
-            f'<script type="application/x-answers" data-task="{escape(task)}">{blob}</script>'
-            for task, blobs in packed.blobs.items()
-            for blob in blobs
-        ),
+        "data": packed.blob,
         "script": script,
     }
     # one pass, so that text which looks like a placeholder stays text
@@ -376,12 +361,13 @@ def _about(found: Findings) -> str:
     )
 
 
-def _pairs(table: Table) -> str:
-    """The head of the table and its rows packed: there are thousands, and a reader looks at a few."""
-    if not table.rows:
-        return "<p class=note>Only one system: nothing to compare.</p>"
-    packed = blob(to_rows(table))
-    return f'{to_html(replace(table, rows=[]))}<script type="application/x-rows" id=pairs-data>{packed}</script>'
+_ALONE = "<p class=note>Only one system: nothing to compare.</p>"
+
+
+def _marked(table: Table) -> list[list[Any]]:
+    """The rows of the comparisons as the page's script shows them: task, metric, a, b, [text, interval] of each cell."""
+    marks = ([row[key] for key in ("task", "metric", "a", "b")] for row in table.rows)
+    return [[*mark, cells] for mark, cells in zip(marks, table.cells(), strict=True)]
 
 
 def _or_none(table: Table, message: str) -> str:

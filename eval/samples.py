@@ -1,15 +1,11 @@
-"""The answers that the report's sample browser shows: shortened and packed so that 10,000 stay small and open at once.
-
-A task is packed as an index (names, scores: what is needed to sort and list its samples) and parts of some samples each
-(texts and items), which the page unpacks when one of their samples is looked at.
-"""
+"""The answers that the report's sample browser shows: shortened and packed so that 10,000 stay small."""
 
 from __future__ import annotations
 
 import base64
 import json
 import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,16 +13,15 @@ from eval.names import order_metrics, order_tasks
 
 MOST_ANSWERS = 12_000
 MOST_BYTES = 11_000_000
-_ANSWERS_A_PART = 400
 _LIMITS = (6000, 3000, 1500, 700, 300, 100)
 _SHOWN = ("rougeL", "cosine", "json_parse_ok", "schema_ok", "entity_f1", "triple_f1", "field_f1", "faithfulness")
 
 
 @dataclass(frozen=True, slots=True)
 class Packed:
-    """task -> its index and its parts, each base64 of zlib-compressed JSON; answers kept; where texts were cut."""
+    """base64 of zlib-compressed JSON {tasks, pairs}; answers kept; where texts were cut."""
 
-    blobs: dict[str, list[str]]
+    blob: str
     kept: int
     limit: int
 
@@ -36,8 +31,8 @@ def every_how_many(answers: int) -> int:
     return max(1, -(-answers // MOST_ANSWERS))
 
 
-def pack(samples: Iterable[Mapping[str, Any]], systems: Sequence[str]) -> Packed:
-    """Pack answers (see eval.scores.read_samples) for the page; `samples` is read once.
+def pack(samples: Iterable[Mapping[str, Any]], systems: Sequence[str], pairs: Sequence[Any] = ()) -> Packed:
+    """Pack answers (see eval.scores.read_samples) and rows of comparisons for the page; `samples` is read once.
 
     Texts longer than a limit are cut, the limit being the largest with which everything fits into MOST_BYTES.
     """
@@ -47,46 +42,31 @@ def pack(samples: Iterable[Mapping[str, Any]], systems: Sequence[str]) -> Packed
         tasks.setdefault(row["task"], {}).setdefault(row["sample"], {})[row["system"]] = row
         kept += 1
     for limit in _LIMITS:
-        blobs = {task: list(_blobs(task, tasks[task], systems, limit)) for task in order_tasks(tasks)}
-        if sum(len(blob) for parts in blobs.values() for blob in parts) <= MOST_BYTES:
+        data = {"tasks": {task: _task(tasks[task], systems, limit) for task in order_tasks(tasks)}, "pairs": pairs}
+        # lone surrogates, which an answer may hold, cannot be written as UTF-8
+        text = json.dumps(data, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
+        blob = base64.b64encode(zlib.compress(text, 6)).decode("ascii")
+        if len(blob) <= MOST_BYTES:
             break
-    return Packed(blobs, kept, limit)
+    return Packed(blob, kept, limit)
 
 
-def _blobs(
-    task: str, samples: dict[str, dict[str, Mapping[str, Any]]], systems: Sequence[str], limit: int
-) -> Iterator[str]:
-    """The index of a task, then its parts; strings that repeat are stored once."""
+def _task(samples: dict[str, dict[str, Mapping[str, Any]]], systems: Sequence[str], limit: int) -> dict[str, Any]:
+    """A task's systems and metrics, its distinct questions, and of each sample: id, number of its question, text, gold
+    answer, gold items, answers in the order of systems (0 where there is none)."""
     there = {name for answers in samples.values() for name in answers}
     names = [name for name in systems if name in there] + sorted(there - set(systems))
     metrics = order_metrics(m for answers in samples.values() for row in answers.values() for m in _scores(row))
     questions: dict[str, int] = {}
-    listed, rows = [], []
+    rows = []
     for sample, answers in samples.items():
         first = next(iter(answers.values()))
         question = questions.setdefault(_question(first), len(questions))
-        listed.append([sample, [_listed(answers.get(name), metrics) for name in names]])
-        rows.append(
-            [
-                question,
-                _cut(first["source_text"], 4 * limit),
-                _cut(first["gold_answer"], limit),
-                first["gold"],
-                [_answer(answers.get(name), limit) for name in names],
-            ]
-        )
-    size = max(1, _ANSWERS_A_PART // len(names))
-    index = {
-        "task": task,
-        "systems": names,
-        "metrics": metrics,
-        "questions": [_cut(question, limit) for question in questions],
-        "samples": listed,
-        "size": size,
-    }
-    yield blob(index)
-    for start in range(0, len(rows), size):
-        yield blob(rows[start : start + size])
+        texts = _cut(first["source_text"], 4 * limit), _cut(first["gold_answer"], limit)
+        made = [_answer(answers[name], metrics, limit) if name in answers else 0 for name in names]
+        rows.append([sample, question, *texts, first["gold"], made])
+    shown = [_cut(question, limit) for question in questions]
+    return {"systems": names, "metrics": metrics, "questions": shown, "samples": rows}
 
 
 def _question(row: Mapping[str, Any]) -> str:
@@ -100,31 +80,16 @@ def _scores(row: Mapping[str, Any]) -> dict[str, float]:
     return {name: round(value, 3) for name, value in scores if value is not None and value == value}
 
 
-def _listed(row: Mapping[str, Any] | None, metrics: Sequence[str]) -> list[Any] | int:
-    """[scores, number of invented values] of an answer, 0 where there is none."""
-    if row is None:
-        return 0
+def _answer(row: Mapping[str, Any], metrics: Sequence[str], limit: int) -> list[Any]:
+    """[scores, text, items, invented values, readable] of an answer."""
     scores = _scores(row)
-    return [[scores.get(metric) for metric in metrics], len(row["hallucinated"])]
-
-
-def _answer(row: Mapping[str, Any] | None, limit: int) -> list[Any] | int:
-    """[text, items, invented values, readable] of an answer, 0 where there is none."""
-    if row is None:
-        return 0
     text, items, invented = row["answer"], row["parsed"], [value for _, value in row["hallucinated"]]
     if len(text) > limit:
         items = [[_cut(part, limit) for part in item] for item in items[: limit // 4]]
         invented = [_cut(value, limit) for value in invented[: limit // 4]]
-    return [_cut(text, limit), items, invented, int(row["scores"].get("readable", 1.0) != 0)]
+    readable = int(row["scores"].get("readable", 1.0) != 0)
+    return [[scores.get(metric) for metric in metrics], _cut(text, limit), items, invented, readable]
 
 
 def _cut(text: str, limit: int) -> str:
     return text if len(text) <= limit else f"{text[:limit]} … [{len(text) - limit:,} more characters cut]"
-
-
-def blob(value: Any) -> str:
-    """JSON, compressed and in base64, as the page's script unpacks it."""
-    # lone surrogates, which an answer may hold, cannot be written as UTF-8
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
-    return base64.b64encode(zlib.compress(text, 6)).decode("ascii")

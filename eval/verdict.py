@@ -11,11 +11,11 @@ import pandas as pd
 
 from etlch.errors import EtlchError
 from etlch.tasks import Card
-from eval.names import PARTS, is_floor, order_metrics, order_tasks, systems_of, task_title, tasks_of, title
+from eval.names import PARTS, heading_of, is_floor, order_metrics, order_tasks, systems_of, task_title, tasks_of, title
 from eval.published import beside_measured
-from eval.render import p_text, percent
+from eval.scores import summarise
 from eval.stats import comparisons, enough_data, holm, intervals
-from eval.terminal import table as text_table
+from eval.tables import p_text, percent, to_text
 from eval.wins import win_rates
 
 MARGIN = 0.02
@@ -80,41 +80,20 @@ def find(tidy: pd.DataFrame, summary: pd.DataFrame | None = None, cards: Sequenc
     systems = systems_of(tidy)
     tasks = tasks_of(tidy)
     of_cards = {card.name: card for card in cards or ()}
-    titles = {task: _title(task, of_cards.get(task)) for task in tasks}
+    titles = {task: heading_of(task, of_cards.get(task)) for task in tasks}
     scores = intervals(tidy)
     compared = comparisons(tidy)
     return Findings(
         systems=systems,
         tasks=tasks,
         titles=titles,
-        summary=_counts(tidy) if summary is None else summary,
+        summary=summarise(tidy) if summary is None else summary,
         scores=scores,
         compared=compared,
         wins=win_rates(tidy, cards, compared),
         enough=enough_data(tidy, margin=MARGIN),
         published=beside_measured(scores),
     )
-
-
-def _title(task: str, card: Card | None) -> str:
-    short = task_title(task)
-    if card is None or not card.title or card.title == task:
-        return short
-    return card.title if short.lower() in card.title.lower() else f"{short} {card.title}"
-
-
-def _counts(tidy: pd.DataFrame) -> pd.DataFrame:
-    """The columns of a summary that a report needs, from the tidy table."""
-    rows = []
-    keys = ["system", "base_model", "scale", "task"]
-    for key, part in tidy.groupby(keys, sort=False, dropna=False, observed=True):
-        sums = part.groupby("metric", observed=True)["value"].agg(["sum", "count"])
-        row: dict[str, Any] = dict(zip(keys, key, strict=True))
-        row["samples"] = part["sample"].nunique()
-        for name, metric in (("unanswered", "answered"), ("invalid", "readable")):
-            row[name] = int(row["samples"] - sums.loc[metric, "sum"]) if metric in sums.index else float("nan")
-        rows.append(row)
-    return pd.DataFrame(rows)
 
 
 # -- words --------------------------------------------------------------------------------------------------------
@@ -357,7 +336,7 @@ def compare(tidy: pd.DataFrame, a: str, b: str) -> str:
     for task in order_tasks(table["task"]):
         rows = table[table["task"] == task]
         head = [task_title(task), a, b, "difference", "95% interval", "p", "n", "verdict"]
-        parts.append(text_table(head, [_compared_row(row, a, b) for row in rows.itertuples()]))
+        parts.append(to_text(head, [_compared_row(row, a, b) for row in rows.itertuples()]))
         notes = sorted(
             {row.note for row in rows.itertuples() if "common samples" in row.note or "no answers" in row.note}
         )

@@ -55,7 +55,9 @@ def paragraphs(topics: list[Topic], split: str, lang: str, count: int, prefix: s
 def _dealt(pool: list[Topic], split: str, seed: int) -> Iterator[tuple[Topic, list[Sentence], random.Random]]:
     """Pieces of the topics: one of each topic in turn, in an order of its own each time, until all are used up."""
     for number in range(MAX_ROUNDS):
-        pieces = {topic.slug: list(_cut(topic, random.Random(f"{seed}/{split}/{number}/{topic.slug}"))) for topic in pool}
+        pieces = {
+            topic.slug: list(_cut(topic, random.Random(f"{seed}/{split}/{number}/{topic.slug}"))) for topic in pool
+        }
         turn = 0
         while any(pieces.values()):
             order = random.Random(f"{seed}/{split}/{number}/turn {turn}").sample(pool, len(pool))

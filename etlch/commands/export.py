@@ -11,7 +11,7 @@ def add(commands: argparse._SubParsersAction, raw: type[argparse.HelpFormatter])
         "export",
         help="merge an adapter into its model, for vLLM, Ollama and llama.cpp, with a model card",
         description="Runs `llamafactory-cli export`; the card has the scores of the report, if they are of this adapter.\n\n"
-        "  etlch export runs/nano/nano_300                       # to runs/nano/nano_300/merged\n"
+        "  etlch export runs/gemma/gemma_300                       # to runs/gemma/gemma_300/merged\n"
         "  etlch export runs/etlch/etlch_300 --out out/etlch-300 --report report\n\n"
         "How to run the result: docs/serve.md.",
         formatter_class=raw,

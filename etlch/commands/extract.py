@@ -14,22 +14,22 @@ def add(commands: argparse._SubParsersAction, raw: type[argparse.HelpFormatter])
         help="extract from your own documents: files, folders, standard input, tables",
         description="Writes what a model finds in each document, every value with its place in the text. Long documents are cut at\n"
         "the ends of sentences and put together again. Exit status: 0 fine, 1 some documents failed, 2 an error.\n\n"
-        "  etlch extract report.txt --task ner --system runs/nano/nano_1000           # JSONL on standard output\n"
-        "  etlch extract letters/ --task ner --out letters.html                       # highlighted in the text\n"
-        "  etlch extract articles.csv --text-column body --task json --keys 人物,時間 --schema --out found.csv\n"
-        "  etlch extract letters/ --system runs/etlch/etlch_300 --engine endpoint --base-url http://127.0.0.1:8000/v1\n"
-        "  cat report.txt | etlch extract - --task kge --strict --out report.ttl      # Turtle; or .graphml\n\n"
+        "  etlch extract report.txt                                                   # JSONL on standard output\n"
+        "  etlch extract letters/ --task entities-en --out letters.html               # highlighted in the text\n"
+        "  etlch extract articles.csv --text-column body --task fields --keys 人物,時間 --schema --out found.csv\n"
+        "  etlch extract letters/ --task ner --system runs/etlch/etlch_300 --engine endpoint --base-url http://127.0.0.1:8000/v1\n"
+        "  cat report.txt | etlch extract - --task triples --strict --out report.ttl      # Turtle; or .graphml\n\n"
         "More in docs/extract.md.",
         formatter_class=raw,
     )
     option = extract.add_argument
     option("sources", nargs="*", metavar="SOURCE", help="files, folders, - for standard input")
     option("--text", action="append", default=[], metavar="TEXT", help="a text itself; may be given again")
-    option("--task", default="ner", metavar="CARD", help="a card of tasks/ by name, or a card's path (ner)")
+    option("--task", default="entities", metavar="CARD", help="a card of tasks/ by name, or a card's path (entities)")
     option("--keys", default="", metavar="A,B,...", help="the fields wanted, for a task that asks for fields")
-    option("--model", metavar="NAME", help="a folder or a name on the Hub (models/nano)")
+    option("--model", metavar="NAME", help="a folder or a name on the Hub (the embedded one that knows the task)")
     option("--adapter", metavar="DIR", help="an adapter for it")
-    option("--system", metavar="DIR", help="model and adapter of a run instead, such as runs/nano/nano_1000")
+    option("--system", metavar="DIR", help="model and adapter of a run instead, such as runs/gemma/gemma_1000")
     option("--config", metavar="FILE", help="a predict config, for its template, precision and decoding")
     option("--schema", action="store_true", help="constrain answers in JSON to the card's schema")
     option("--strict", action="store_true", help="drop values that do not stand in the text")

@@ -12,17 +12,17 @@ def add(commands: argparse._SubParsersAction, raw: type[argparse.HelpFormatter])
         help="the MF-NER experiment, step by step (make mfner runs all of it)",
         description="build writes the datasets of every draw; runs lists the trainings; train trains one and answers the validation\n"
         "set with its checkpoints; test answers the test sets with the best.\n\n"
-        "  etlch mfner build nano\n"
+        "  etlch mfner build gemma\n"
         "  etlch mfner build qwen2.5-0.5b --root /data/corpora --corpora bc5cdr,ncbi\n"
-        "  etlch mfner train nano draw1/7best\n"
-        "  python -m eval.mfner best nano draw1/7best\n"
-        "  etlch mfner test nano draw1/7best\n\n"
+        "  etlch mfner train gemma draw1/7best\n"
+        "  python -m eval.mfner best gemma draw1/7best\n"
+        "  etlch mfner test gemma draw1/7best\n\n"
         "More in docs/mfner.md.",
         formatter_class=raw,
     )
     option = mfner.add_argument
     option("step", choices=("build", "runs", "train", "test"))
-    option("grid", help="qwen2.5-0.5b, llama3.2-1b or nano")
+    option("grid", help="qwen2.5-0.5b, llama3.2-1b or gemma")
     option("run", nargs="?", default="", metavar="RUN", help="one of `etlch mfner runs GRID`, for train and test")
     option("overrides", nargs="*", metavar="key=value", help="overrides of the training config")
     option("--root", type=Path, metavar="DIR", help="the folder of the corpora (runs/mfner/corpora)")

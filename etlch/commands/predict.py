@@ -26,6 +26,8 @@ def _add_engines(predict: argparse.ArgumentParser) -> None:
     predict.add_argument("--schema", action="store_true", help=schema)
     often = "lower a token's score by F for each time the answer has it (OpenAI's frequency_penalty): ends the loops of small models"
     predict.add_argument("--frequency-penalty", type=float, metavar="F", help=often)
+    loops = "let an answer that repeats itself run on to the token limit (transformers ends it; run.json says so)"
+    predict.add_argument("--keep-loops", action="store_true", help=loops)
     add_server(predict)
 
 

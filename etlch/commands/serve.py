@@ -10,8 +10,8 @@ def add(commands: argparse._SubParsersAction, raw: type[argparse.HelpFormatter])
         "serve",
         help="an HTTP service for extraction, with a page to try models on",
         description="POST /v1/extract and /v1/extract/batch, GET /v1/tasks, /health, /ready, /openapi.json; the page is at /.\n\n"
-        "  etlch serve --system runs/nano/nano_300\n"
-        "  etlch serve --system runs/nano/nano_100 --system runs/nano/nano_300 --system untuned=models/nano\n"
+        "  etlch serve --system runs/gemma/gemma_300\n"
+        "  etlch serve --system runs/gemma/gemma_100 --system runs/gemma/gemma_300 --system untuned=models/gemma3-270m/weights\n"
         "  ETLCH_API_KEY=... etlch serve --system runs/etlch/etlch_300 --host 0.0.0.0\n\n"
         "More in docs/serve.md.",
         formatter_class=raw,

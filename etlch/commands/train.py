@@ -13,7 +13,7 @@ def add(commands: argparse._SubParsersAction, raw: type[argparse.HelpFormatter])
         help="read a LlamaFactory config before its run costs hours",
         description="Unknown keys, missing datasets, template against model, and every example that would be cut.\n\n"
         "  etlch check configs/etlch_300.yaml\n"
-        "  etlch check configs/*.yaml --tokenizer models/nano",
+        "  etlch check configs/*.yaml --tokenizer models/gemma3-270m/weights",
         formatter_class=raw,
     )
     check.add_argument(

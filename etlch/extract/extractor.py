@@ -1,4 +1,4 @@
-"""The Python API: `Extractor(task="ner").extract(text)`."""
+"""The Python API: `Extractor().extract(text)`."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Extractor:
 
     def __init__(
         self,
-        task: str | Path = "ner",
+        task: str | Path = "entities",
         model: str | None = None,
         adapter: str | Path | None = None,
         *,
@@ -58,7 +58,7 @@ class Extractor:
         self.card = find_card(task)
         self.keys, self.schema, self.lang = _checked_keys(self.card, keys), schema, lang
         self.chunk_tokens, self.overlap_tokens = chunk_tokens, overlap_tokens
-        self.loaded = Loaded(models.config_of(model, adapter, system, config))
+        self.loaded = Loaded(models.config_of(model, adapter, system, config, self.card))
         if engine is not None:
             self.engine = engine
 

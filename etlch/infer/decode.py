@@ -7,7 +7,7 @@ are the same, so the answers are the same.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -15,7 +15,11 @@ import torch
 from transformers.cache_utils import Cache, DynamicLayer
 
 BLOCK = 256  # positions by which a cache grows
+LOOP, PERIOD = 96, 24  # an answer whose last 96 tokens repeat at most 24 of them goes round in circles
 SPARSE = 7 / 8  # finished rows are dropped (which copies the cache) once no more than this share is under way
+
+
+Revise = Callable[[list[int]], tuple[list[int], bool] | None]
 
 
 class Processor(Protocol):
@@ -32,11 +36,12 @@ class Processor(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came out for prompt `row`: its tokens without the stop token, and whether it ended by itself."""
+    """What came out for prompt `row`: its tokens without the stop token, whether it ended by itself, whether it was a loop."""
 
     row: int
     tokens: list[int]
     ended: bool
+    looped: bool = False
 
 
 @dataclass(slots=True)
@@ -44,6 +49,9 @@ class _Row:
     row: int
     tokens: list[int] = field(default_factory=list)
     done: bool = False
+    ended: bool = False
+    looped: bool = False
+    forced: list[int] = field(default_factory=list)  # tokens that come next whatever the scores are
 
 
 class BlockLayer(DynamicLayer):
@@ -137,6 +145,13 @@ class Batch:
         self.mask = torch.cat([self.mask, self.mask.new_ones(len(tokens), 1)], dim=1)
         return self._forward(torch.tensor(tokens, device=self.mask.device)[:, None], self.mask, self.cache, positions)
 
+    @torch.inference_mode()
+    def forget(self, place: int, count: int) -> None:
+        """Hide the last `count` tokens that one row has been fed; positions are counted without them."""
+        if count > 0:
+            fed = self.mask[place].nonzero().flatten()
+            self.mask[place, fed[-count:]] = 0
+
     def keep(self, places: list[int]) -> None:
         """Drop all rows but those at these places."""
         self.rows = [self.rows[place] for place in places]
@@ -171,11 +186,14 @@ def greedy(
     processors: Sequence[Processor] = (),
     budget: int = 65_536,
     most_rows: int = 64,
+    revise: Revise | None = None,
 ) -> Iterator[Answer]:
     """Answers to prompts (token ids) in the order in which they end.
 
     stops: tokens that end an answer. budget: positions that may be in the cache at once (memory); one prompt above it runs
-    alone. The longest prompts begin, so that no long one is left for the end.
+    alone. The longest prompts begin, so that no long one is left for the end. revise: looks at each
+    answer after each token (etlch/infer/repeats.py) and may end it or let it go on from other tokens. With it, an answer that goes
+    round in circles (`is_loop`) ends, too: greedy decoding would not leave them before the token limit.
     """
     waiting = sorted(range(len(prompts)), key=lambda row: (len(prompts[row]), -row))
     batch = Batch(model, pad)
@@ -188,11 +206,16 @@ def greedy(
                     processor.start(row, prompts[row])
             scores = batch.add([_Row(row) for row in fresh], [prompts[row] for row in fresh])
             tokens += _choose(batch.rows[-len(fresh) :], scores, processors, pad)
-        for row, token in zip(batch.rows, tokens, strict=True):
-            if not row.done and _take(row, token, stops, max_new_tokens):
+        for place, row in enumerate(batch.rows):
+            if row.done:
+                continue
+            if changed := _take(row, tokens[place], stops, max_new_tokens, revise):
+                tokens[place] = _go_back(batch, place, changed)
+                _retell(row, prompts[row.row], processors)
+            elif row.done:
                 for processor in processors:
                     processor.ended(row.row)
-                yield Answer(row.row, row.tokens, token in stops)
+                yield Answer(row.row, row.tokens, row.ended, row.looped)
         live = [place for place, row in enumerate(batch.rows) if not row.done]
         if len(live) <= len(batch.rows) * SPARSE:
             batch.keep(live)
@@ -201,12 +224,45 @@ def greedy(
             tokens = _choose(batch.rows, batch.step(tokens), processors, pad)
 
 
-def _take(row: _Row, token: int, stops: frozenset[int], most: int) -> bool:
-    """Add a token to a row; is the row done?"""
-    if token not in stops:
-        row.tokens.append(token)
-    row.done = token in stops or len(row.tokens) >= most
-    return row.done
+def _take(row: _Row, token: int, stops: frozenset[int], most: int, revise: Revise | None) -> list[int] | None:
+    """Add a token to a row, which may be done by it. Returns the tokens to go on from where these are to be revised."""
+    if token in stops:
+        row.done = row.ended = True
+        return None
+    row.tokens.append(token)
+    changed = revise(row.tokens) if revise and not row.forced else None
+    if changed and changed[1]:
+        row.tokens, row.ended = changed
+    elif changed and len(changed[0]) < most:
+        return changed[0]
+    row.looped = bool(revise) and len(row.tokens) % PERIOD == 0 and is_loop(row.tokens)
+    row.done = row.ended or row.looped or len(row.tokens) >= most
+    return None
+
+
+def _go_back(batch: Batch, place: int, tokens: list[int]) -> int:
+    """Let a row have said these tokens instead: what it said otherwise is forgotten. Returns the token to feed next."""
+    row = batch.rows[place]
+    same = next((n for n, (a, b) in enumerate(zip(row.tokens, tokens, strict=False)) if a != b), len(row.tokens))
+    same = min(same, len(tokens) - 1)
+    batch.forget(place, len(row.tokens) - 1 - same)
+    row.tokens, row.forced = tokens[: same + 1], tokens[same + 1 :]
+    return tokens[same]
+
+
+def _retell(row: _Row, prompt: Sequence[int], processors: Sequence[Processor]) -> None:
+    """Tell the processors what a row has said instead."""
+    for processor in processors:
+        processor.ended(row.row)
+        processor.start(row.row, prompt)
+        for token in row.tokens:
+            processor.took(row.row, token)
+
+
+def is_loop(tokens: Sequence[int]) -> bool:
+    """Do the last LOOP tokens say the same PERIOD or fewer tokens again and again?"""
+    end = tokens[-LOOP:]
+    return len(end) == LOOP and any(end[period:] == end[:-period] for period in range(1, PERIOD + 1))
 
 
 def _admit(batch: Batch, waiting: list[int], prompts, budget: int, most_rows: int) -> list[int]:
@@ -225,7 +281,10 @@ def _choose(rows: list[_Row], scores: torch.Tensor, processors: Sequence[Process
     live = [None if row.done else row.row for row in rows]
     for processor in processors:
         processor.apply(live, scores)
-    tokens = [pad if row is None else token for row, token in zip(live, scores.argmax(-1).tolist(), strict=True)]
+    best = scores.argmax(-1).tolist()
+    tokens = [
+        pad if row.done else row.forced.pop(0) if row.forced else token for row, token in zip(rows, best, strict=True)
+    ]
     for processor in processors:
         for row, token in zip(live, tokens, strict=True):
             if row is not None:

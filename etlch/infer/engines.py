@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from argparse import Namespace
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -20,6 +21,8 @@ def answer(job: Job, options: Namespace) -> list[Path]:
         if "frequency_penalty" in job.config:
             raise EtlchError("--frequency-penalty: LlamaFactory's predict knows none (expected --engine transformers)")
         return predict.with_llamafactory(job, options.force)
+    if options.engine == "transformers":
+        job = replace(job, config=job.config | {"stop_loops": not getattr(options, "keep_loops", False)})
     start = _local if options.engine == "transformers" else partial(_remote, options)
     return predict.with_engine(job, options.engine, partial(_shaped, start, job), options.force)
 

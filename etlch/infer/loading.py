@@ -17,9 +17,13 @@ from typing import TYPE_CHECKING, Any
 from etlch import configs
 from etlch.configs import Config
 from etlch.errors import EtlchError
+from etlch.weights import make
 
 if TYPE_CHECKING:
     from etlch.infer.shapes import Shape
+
+
+OURS = ("frequency_penalty", "stop_loops")  # settings of the engines here that LlamaFactory does not know
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +56,10 @@ class Loaded:
     def arguments(self) -> tuple[Any, ...]:
         """LlamaFactory's five argument objects: model, data, training, finetuning, generating."""
         with _advice():
+            make.ensure(str(self.config.get("model_name_or_path") or ""))
             from llamafactory.hparams import get_train_args
 
-            return get_train_args({key: value for key, value in self.config.items() if key != "frequency_penalty"})
+            return get_train_args({key: value for key, value in self.config.items() if key not in OURS})
 
     @cached_property
     def tokenizer(self):
@@ -76,8 +81,12 @@ class Loaded:
         with _advice():
             from llamafactory.model import load_model
 
+            from etlch.infer import attention
+
             self.template  # noqa: B018 - adds the template's tokens before the model is fitted to them
-            return load_model(self.tokenizer, self.arguments[0], self.arguments[3], is_trainable=False).eval()
+            model = load_model(self.tokenizer, self.arguments[0], self.arguments[3], is_trainable=False).eval()
+            attention.use(model)
+            return model
 
     @property
     def stops(self) -> frozenset[int]:

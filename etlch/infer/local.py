@@ -8,6 +8,7 @@ from functools import cached_property
 from etlch.errors import EtlchError
 from etlch.infer.journal import Made
 from etlch.infer.loading import Loaded, Prompt
+from etlch.infer.repeats import Reviser
 
 GREEDY_ONLY = {"do_sample": False, "num_beams": 1}
 DEFAULT_NEW_TOKENS = 1024  # LlamaFactory's
@@ -50,6 +51,10 @@ class LocalEngine:
 
         return Vocabulary(self.loaded.tokenizer, self.loaded.tokenizer.eos_token_id)
 
+    def _reviser(self) -> Reviser:
+        tokenizer = self.loaded.tokenizer
+        return Reviser(lambda text: tokenizer(text, add_special_tokens=False)["input_ids"], self.loaded.text)
+
     def answers(self, todo: Sequence[tuple[int, Prompt]]) -> Iterator[Made]:
         """Answers in the order in which they end. One that had to be closed before the token limit has not `ended`."""
         from etlch.infer import decode
@@ -70,6 +75,7 @@ class LocalEngine:
             processors,
             self.budget,
             self.most_rows,
+            self._reviser() if loaded.config.get("stop_loops", True) else None,
         )
         for answer in made:
             whole = answer.ended and not (grammar and answer.row in grammar.forced)

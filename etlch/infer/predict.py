@@ -11,6 +11,7 @@ it joins them with the gold.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -29,12 +30,16 @@ from etlch.records import dump_json, read_jsonl, write_text
 ANSWERS, RUN = "generated_predictions.jsonl", "run.json"
 RAW = "predict"  # the folder of the answers to all test sets, which are cut into run folders beside it
 JOURNAL = "answers.jsonl"
+DECODED = (
+    "decoding.json"  # in an adapter's folder: the settings of its last answers that no config of LlamaFactory's has
+)
 SCHEMA_PACKAGE = "llguidance"  # what keeps answers in their shape (etlch/infer/grammar.py)
 DECODING = (
     "do_sample",
     "max_new_tokens",
     "repetition_penalty",
     "frequency_penalty",
+    "stop_loops",
     "temperature",
     "top_p",
     "top_k",
@@ -84,7 +89,7 @@ def read_job(path: str | Path, overrides: list[str]) -> Job:
 
 
 def with_schema(job: Job) -> Job:
-    """The same job under its tasks' schemas: a system of its own, `nano_300+schema` beside `nano_300`."""
+    """The same job under its tasks' schemas: a system of its own, `gemma_300+schema` beside `gemma_300`."""
     system = job.output.parent
     output = system.with_name(f"{system.name}+schema") / job.output.name
     return replace(job, config=job.config | {"output_dir": output.as_posix()}, schema=True)
@@ -123,6 +128,7 @@ def with_engine(job: Job, engine: str, start: Callable[[], tuple[Engine, list]],
             stamp["versions"][SCHEMA_PACKAGE] = version(SCHEMA_PACKAGE)
         stamp |= _answer(job, stamp, start)
         write_text(output / launch.DONE, json.dumps(stamp, indent=2) + "\n")
+        _remember_decoding(job.config)
         (output / JOURNAL).unlink(missing_ok=True)
     return list(_split(job, launch.read_stamp(output, launch.DONE)))
 
@@ -147,6 +153,15 @@ def _answer(job: Job, stamp: dict, start: Callable[[], tuple[Engine, list]]) -> 
         rows = [{"prompt": p.text, "predict": m.answer, "label": p.label} for p, m in zip(prompts, made, strict=True)]
         write_text(job.output / ANSWERS, "".join(dump_json(row) + "\n" for row in rows))
         return {"seconds": round(time.monotonic() - began, 1), "cut": sum(not m.ended for m in made)}
+
+
+def _remember_decoding(config: Config) -> None:
+    """Leave beside a local adapter how its answers were made, so that it extracts as it was scored, wherever they lie."""
+    adapter = Path(str(config.get("adapter_name_or_path") or ""))
+    if (adapter / "adapter_config.json").is_file():
+        kept = {key: config[key] for key in ("frequency_penalty",) if key in config}
+        with contextlib.suppress(EtlchError):  # somebody else's folder
+            write_text(adapter / DECODED, json.dumps(kept) + "\n")
 
 
 def _adapter_sha256(config: Config) -> str:

@@ -66,7 +66,7 @@ class Relation(BaseModel):
 class Reply(BaseModel):
     """What was extracted from one text."""
 
-    system: str = Field(examples=["nano_300"])
+    system: str = Field(examples=["gemma_300"])
     task: str = Field(examples=["ner"])
     status: str = Field(
         description="`ok`; `repaired` or `invalid`: see problems; in a batch also `failed`: the text cannot be asked about.",
@@ -106,7 +106,7 @@ class TaskAbout(BaseModel):
 class About(BaseModel):
     """What is served, and what may be asked."""
 
-    systems: list[str] = Field(examples=[["nano_100", "nano_300"]])
+    systems: list[str] = Field(examples=[["gemma_100", "gemma_300"]])
     tasks: list[TaskAbout]
     limits: dict[str, float] = Field(examples=[{"body": 4194304, "texts": 32, "chars": 20000, "seconds": 60}])
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from etlch.errors import EtlchError, ManyErrors
+from etlch.weights import recipe
 
 _HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
 _NAME = re.compile(r"[\w.+-]+")
@@ -67,12 +68,14 @@ def read_system(item: str) -> System:
         if (adapter / "adapter_config.json").is_file():
             default = adapter.parent.name if adapter.name == "adapter" else adapter.name
             return System(name or default, adapter=str(adapter))
-    if (folder / "config.json").is_file():
+    if (folder / recipe.RECIPE).is_file():  # its ready adapter, taken above, is not there: the model as it is
         return System(name or folder.resolve().name, model=place)
+    if (folder / "config.json").is_file():
+        return System(name or recipe.label(place), model=place)
     if not folder.exists() and _HUB_NAME.fullmatch(place) and not place.startswith(_LOCAL):
         return System(name or place.split("/")[1], model=place)
     what = "holds neither adapter nor model" if folder.exists() else "is not there"
     raise EtlchError(
-        f"--system {item}: {place} {what} (expected a system such as runs/nano/nano_300, made by `make train-300`, a "
+        f"--system {item}: {place} {what} (expected a system such as runs/gemma/gemma_300, made by `make train-300`, a "
         "model's folder or a Hub name)"
     )

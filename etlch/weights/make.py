@@ -7,25 +7,33 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import io
 import json
 import shutil
+import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from etlch.errors import EtlchError
 from etlch.records import write_text
+from etlch.weights import gguf_file, sources, tokenizer
 from etlch.weights import recipe as recipes
-from etlch.weights import sources, tokenizer
 from etlch.weights.recipe import Keep, Recipe
 
 MADE = "made.json"  # in weights/: the fingerprint of the recipe that it was made by
-_ROOM = 1.6e9  # bytes: the file, the folder beside it, and some
+_ROOM = 5  # bytes free on the disk for each byte of a file: a copy of it, and 16 bits for each of its 4.5
 
 Say = Callable[[str], None]
 
 
-def ensure(model: str, say: Say = print) -> str:
+def _say(line: str) -> None:
+    """Standard output belongs to what was asked for."""
+    print(line, file=sys.stderr, flush=True)
+
+
+def ensure(model: str, say: Say = _say) -> str:
     """`models/<name>/weights` made where it is missing or of an older recipe; any other model is left as it is.
 
     Returns the model's path or name. Raises EtlchError when it cannot be made.
@@ -45,7 +53,7 @@ def is_made(recipe: Recipe) -> bool:
     return isinstance(found, dict) and found.get("fingerprint") == recipe.fingerprint
 
 
-def make(recipe: Recipe, force: bool = False, say: Say = print) -> Path:
+def make(recipe: Recipe, force: bool = False, say: Say = _say) -> Path:
     """Make the weights of a recipe unless they are there; returns their folder.
 
     Two at once wait for one another; one that was killed leaves nothing that counts. Raises EtlchError for a source that
@@ -57,8 +65,6 @@ def make(recipe: Recipe, force: bool = False, say: Say = print) -> Path:
         if is_made(recipe) and not force:  # by the one that was waited for
             return recipe.weights
         _sweep(recipe.folder)
-        if shutil.disk_usage(recipe.folder).free < _ROOM:
-            raise EtlchError(f"{recipe.folder}: the disk is nearly full (expected {_ROOM / 1e9:.1f} GB free)")
         aside = recipe.folder / f".{recipes.WEIGHTS}.tmp"
         began = time.monotonic()
         try:
@@ -101,11 +107,15 @@ def _write(recipe: Recipe, folder: Path, say: Say) -> None:
         say(f"{recipe.title}: from the hub, {recipe.model}")
         _download(recipe.model, folder)
         return
-    say(f"{recipe.title}: {sources.told(recipe.sources[:1])}; read, checked and converted once, about a minute")
-    joined = folder / "joined.gguf"
-    path = sources.fetch(recipe, joined)
-    convert(path, recipe.keep, folder, say)
-    joined.unlink(missing_ok=True)
+    say(f"{recipe.title}: {sources.told(recipe.sources[:1])}; read, checked and converted once, half a minute")
+    with tempfile.TemporaryDirectory(dir=folder) as scratch:
+        path = sources.fetch(recipe, Path(scratch) / "joined.gguf")
+        free, wanted_free = shutil.disk_usage(folder).free, _ROOM * path.stat().st_size
+        if free < wanted_free:
+            raise EtlchError(
+                f"{recipe.folder}: {free / 1e9:.1f} GB free on the disk (expected {wanted_free / 1e9:.1f})"
+            )
+        convert(path, recipe.keep, folder, say)
 
 
 def _download(model: str, folder: Path) -> None:
@@ -116,42 +126,43 @@ def _download(model: str, folder: Path) -> None:
     except Exception as error:  # the hub's library raises whatever its libraries raise
         from etlch import launch
 
-        said = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+        said = _said(error)
         raise EtlchError(f"model: {model}: {launch.advice(said) or said}") from None
 
 
-def convert(path: Path, keep: Keep | None, folder: Path, say: Say = print) -> None:
+def convert(path: Path, keep: Keep | None, folder: Path, say: Say = _say) -> None:
     """A GGUF file -> config.json, model.safetensors (bfloat16), tokenizer files, in an existing folder.
 
-    Raises EtlchError for a file that is no GGUF, and for an architecture or a tokenizer that is not known.
+    Raises EtlchError for a file that is no GGUF, for an architecture or a tokenizer that is not known, and where the folder
+    cannot be written.
     """
-    metadata = read_metadata(path)
+    metadata = gguf_file.read_metadata(path)
     _demand_architecture(path, str(metadata.get("general.architecture")))
-    vocabulary = tokenizer.read(metadata)
+    vocabulary = tokenizer.read(metadata, path)
+    before, kept = len(vocabulary.tokens), None
     if keep:
-        before = len(vocabulary.tokens)
         vocabulary, kept = tokenizer.keep(vocabulary, wanted(vocabulary, keep))
         say(f"vocabulary: {len(kept):,} of {before:,} tokens kept")
-    model = _load(path)
-    if keep:
+    with tempfile.TemporaryDirectory(dir=folder) as scratch:
+        tensors = Path(scratch) / "tensors.gguf"
+        gguf_file.copy_without_tokenizer(path, tensors)
+        try:
+            model = load(tensors, before)
+        except Exception as error:  # transformers raises whatever a file of another kind leads it to
+            raise EtlchError(f"{path}: transformers cannot convert it ({_said(error)})") from error
+    if kept:
         _cut_embedding(model, kept)
-    numbers = {name: vocabulary.tokens.index(token) for name, token in vocabulary.special.items()}
     for name in ("bos", "eos", "pad"):
+        token = vocabulary.special.get(f"{name}_token")
         for config in (model.config, model.generation_config):
-            setattr(config, f"{name}_token_id", numbers.get(f"{name}_token"))
-    model.save_pretrained(folder)
-    tokenizer.build(vocabulary).save_pretrained(folder)
-
-
-def read_metadata(path: Path) -> dict:
-    """The key-value part of a GGUF file. Raises EtlchError for a file that is none."""
-    from gguf import GGUFReader
-
+            setattr(config, f"{name}_token_id", None if token is None else vocabulary.tokens.index(token))
+    made = tokenizer.build(vocabulary)
     try:
-        reader = GGUFReader(path)
-        return {key: field.contents() for key, field in reader.fields.items()}
-    except (ValueError, IndexError, KeyError, UnicodeDecodeError) as error:
-        raise EtlchError(f"{path}: no GGUF file, or cut ({' '.join(str(error).split())[:120]})") from None
+        with _quiet():
+            model.save_pretrained(folder)
+            made.save_pretrained(folder)
+    except Exception as error:  # a full disk is no OSError in safetensors and tokenizers, whose writers are in Rust
+        raise EtlchError(f"{folder}: cannot be written ({_said(error)})") from error
 
 
 def _demand_architecture(path: Path, architecture: str) -> None:
@@ -162,23 +173,31 @@ def _demand_architecture(path: Path, architecture: str) -> None:
         raise EtlchError(f"{path}: architecture {architecture!r} cannot be converted (transformers knows {known})")
 
 
-def _load(path: Path):
+def load(tensors: Path, tokens: int):
+    """The model of a GGUF file without its tokenizer, in bfloat16; transformers would count the tokens there."""
     import torch
-    from transformers import AutoModelForCausalLM
+    from transformers import AutoConfig, AutoModelForCausalLM
 
+    place = {"pretrained_model_name_or_path": tensors.parent, "gguf_file": tensors.name}
     with _quiet():
-        return AutoModelForCausalLM.from_pretrained(path.parent, gguf_file=path.name, dtype=torch.bfloat16)
+        config = AutoConfig.from_pretrained(**place, vocab_size=tokens)
+        return AutoModelForCausalLM.from_pretrained(**place, config=config, dtype=torch.bfloat16)
+
+
+def _said(error: Exception) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
 
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """No warnings about a tokenizer that is not used."""
+    """None of transformers' bars, one a step, and no advice about a file that is read here for the only time."""
     from transformers.utils import logging
 
     before = logging.get_verbosity()
     logging.set_verbosity_error()
     try:
-        yield
+        with contextlib.redirect_stderr(io.StringIO()):
+            yield
     finally:
         logging.set_verbosity(before)
 

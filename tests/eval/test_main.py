@@ -14,7 +14,7 @@ from experiment_files import Made
 from eval.__main__ import ENCODER, TOKENIZERS, main
 from eval.metrics.rouge import TOKENIZERS as ROUGE_TOKENIZERS
 from eval.metrics.similarity import DEFAULT_ENCODER
-from eval.terminal import table, width
+from eval.tables import to_text, width
 
 
 def test_help_imports_nothing_heavy() -> None:
@@ -148,6 +148,6 @@ def test_bad_options_are_refused(arguments: list[str], capsys: pytest.CaptureFix
 
 
 def test_columns_line_up_with_wide_characters_in_them() -> None:
-    lines = table(["系統", "分數"], [["小模型", "1"], ["a\u0301b\n", "10.5"]]).splitlines()
+    lines = to_text(["系統", "分數"], [["小模型", "1"], ["a\u0301b\n", "10.5"]]).splitlines()
     assert lines == ["系統    分數", "------  ----", "小模型     1", "a\u0301b?     10.5"]
     assert {width(line) for line in lines} == {12}

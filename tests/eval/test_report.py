@@ -66,16 +66,9 @@ class Page(HTMLParser):
 
 
 def packed(text):
-    """task -> the decoded index of the sample browser, with the decoded samples of all its parts as `texts`."""
-    found = re.findall(r'<script type="application/x-answers" data-task="(\w+)">([A-Za-z0-9+/=]*)</script>', text)
-    tasks = {}
-    for task, blob in found:
-        content = json.loads(zlib.decompress(base64.b64decode(blob)))
-        if task in tasks:
-            tasks[task]["texts"] += content
-        else:
-            tasks[task] = content | {"texts": []}
-    return tasks
+    """task -> its part of the sample browser's data."""
+    [blob] = re.findall(r'<script type="application/x-packed" id=packed>([A-Za-z0-9+/=]*)</script>', text)
+    return json.loads(zlib.decompress(base64.b64decode(blob)))["tasks"]
 
 
 def test_all_files_are_written(made):
@@ -100,9 +93,8 @@ def test_the_page_needs_nothing_from_outside(made):
 def test_answers_and_names_cannot_inject_anything(made):
     text = (made[0] / "index.html").read_text(encoding="utf-8")
     page = Page(text)
-    # the rows of the comparisons, an index and one part a task, the page's own script
-    types = ["application/x-rows"] + ["application/x-answers"] * 6 + [None]
-    assert [attributes.get("type") for attributes, _ in page.scripts] == types
+    # the packed answers and comparisons, the page's own script
+    assert [attributes.get("type") for attributes, _ in page.scripts] == ["application/x-packed", None]
     assert not any("onerror" in attributes for _, attributes in page.tags)
     assert "img" not in {tag for tag, _ in page.tags}
     assert "window.hacked" not in page.scripts[-1][1]
@@ -127,14 +119,13 @@ def test_the_browsers_data_are_the_answers(made):
     expected = {(r["task"], r["sample"], r["system"]): r for r in synthetic.answers(tidy, payload=PAYLOAD)}
     seen = 0
     for task, content in data.items():
-        assert len(content["samples"]) == len(content["texts"]) == 40
-        for (sample, listed), whole in zip(content["samples"], content["texts"], strict=True):
-            question, text, gold, items, answers = whole
-            for system, (scores, invented), answer in zip(content["systems"], listed, answers, strict=True):
+        assert len(content["samples"]) == 40
+        for sample, question, text, gold, items, answers in content["samples"]:
+            for system, (scores, *answer) in zip(content["systems"], answers, strict=True):
                 row = expected[task, sample, system]
                 assert (text, gold, items) == (row["source_text"], row["gold_answer"], row["gold"])
                 assert answer[:2] == [row["answer"], row["parsed"]]
-                assert answer[2] == [value for _, value in row["hallucinated"]] and len(answer[2]) == invented
+                assert answer[2] == [value for _, value in row["hallucinated"]]
                 assert answer[3] == row["scores"]["readable"]
                 shown = dict(zip(content["metrics"], scores, strict=True))
                 assert shown["rougeL"] == round(row["scores"]["rougeL"], 3)
@@ -236,7 +227,7 @@ def test_compare_says_where_a_system_lacks_a_task():
 @pytest.fixture
 def without_figures(monkeypatch):
     """Figures take most of the time and have tests of their own."""
-    monkeypatch.setattr(report, "draw", lambda *args: ([], ""))
+    monkeypatch.setattr(report, "write_figures", lambda *args, **more: ([], ""))
 
 
 def test_no_scores_are_one_clear_error(without_figures, tmp_path):
@@ -295,7 +286,7 @@ def test_huge_broken_and_foreign_answers_are_cut_and_said(without_figures, tmp_p
     odd_ones = [row | {"answer": odd[i % len(odd)]} for i, row in enumerate(synthetic.answers(tidy))]
     text = write(tmp_path, tidy, samples=odd_ones).read_text(encoding="utf-8")
     assert len(text) < 3_000_000
-    answers = [a[0] for content in packed(text).values() for sample in content["texts"] for a in sample[4]]
+    answers = [a[1] for content in packed(text).values() for sample in content["samples"] for a in sample[5]]
     assert any(answer.endswith("994,000 more characters cut]") for answer in answers)
     assert "مرحبا" in answers and "\x00" * 50 in answers and "甲?" in answers
 
@@ -324,18 +315,9 @@ def test_more_answers_than_fit_are_thinned_evenly_and_said(without_figures, tmp_
     kept = [row for row in synthetic.answers(tidy) if int(row["sample"][-4:]) % 5 == 0]
     text = write(tmp_path, tidy, samples=kept).read_text(encoding="utf-8")
     assert "96 of 480 answers, evenly spread over the test set" in text
-    assert [[name for name, _ in content["samples"]] for content in packed(text).values()] == [
+    assert [[name for name, *_ in content["samples"]] for content in packed(text).values()] == [
         [f"{task}-{number:04d}" for number in (0, 5, 10, 15)] for task in ("json", "kge", "ner")
     ]
-
-
-def test_samples_are_cut_into_parts_that_the_page_unpacks_one_by_one(without_figures, tmp_path, monkeypatch):
-    monkeypatch.setattr(samples, "_ANSWERS_A_PART", 56)
-    tidy = synthetic.tidy_table(20)
-    text = write(tmp_path, tidy).read_text(encoding="utf-8")
-    assert text.count('<script type="application/x-answers"') == 3 * (1 + 3)
-    for content in packed(text).values():
-        assert content["size"] == 7 and len(content["samples"]) == len(content["texts"]) == 20
 
 
 def test_a_folder_that_cannot_be_written_is_one_clear_error(tmp_path):

@@ -20,27 +20,27 @@ PAYLOAD = "</script><script>document.title='hacked'</script><img src=x onerror=\
 STEPS = {
     "keys": """
         const list = $('b-list'), first = shown();
-        key(list, 'ArrowDown'); await quiet(); const second = shown();
-        key(list, 'End'); await quiet(); const last = shown();
-        key(list, 'Home'); await quiet();
+        key(list, 'ArrowDown'); const second = shown();
+        key(list, 'End'); const last = shown();
+        key(list, 'Home');
         return [first, second, last, shown(), list.getAttribute('aria-activedescendant')];""",
     "task": """
         pick('b-task', 'ner'); await wait(() => shown().startsWith('ner'));
-        pick('b-focus', 'dictionary'); await quiet();
+        pick('b-focus', 'dictionary');
         return [shown(), ...[...document.querySelectorAll('.card[data-system]')].map((c) => c.dataset.system)];""",
-    "gap": "pick('b-sort', 'gap'); await quiet(); return shown();",
+    "gap": "pick('b-sort', 'gap'); return shown();",
     "made": """
-        pick('b-sort', 'made'); await quiet();
+        pick('b-sort', 'made');
         const bad = [...document.querySelectorAll('li.bad')].map((li) => li.textContent);
         return [rows()[0], bad, document.querySelectorAll('mark.h').length];""",
     "source": """
-        key($('b-list'), 'End'); await quiet();
+        key($('b-list'), 'End');
         const both = document.querySelectorAll("#b-detail > .text mark[class='g a']").length;
         return [both, document.querySelectorAll('.card[data-system=gemma_1000] li.hit').length];""",
     "search": """
-        find('json-0007'); await quiet(); const one = [rows().length, shown()];
-        find('第3段談到'); await quiet(); one.push(rows().length > 1);
-        find('no such text'); await quiet();
+        find('json-0007'); const one = [rows().length, shown()];
+        find('第3段談到'); one.push(rows().length > 1);
+        find('no such text');
         return [...one, $('b-count').textContent, $('b-detail').textContent];""",
     "markup": """
         for (const d of document.querySelectorAll('#b-detail details')) d.open = true;
@@ -48,7 +48,7 @@ STEPS = {
     "sort": """
         const table = $('t-scores_json'), cells = [...table.tHead.rows[0].cells];
         const at = cells.findIndex((c) => c.textContent === 'Field F1');
-        const read = () => [...table.tBodies[0].rows].map((r) => Number(r.cells[at].dataset.v));
+        const read = () => [...table.tBodies[0].rows].map((r) => parseFloat(r.cells[at].textContent));
         const button = cells[at].querySelector('button');
         button.click(); const down = read(), mark = cells[at].getAttribute('aria-sort');
         button.click();
@@ -59,7 +59,7 @@ STEPS = {
         pick('f-system', 'gemma_100'); const some = seen().length;
         pick('f-task', 'kge');
         const head = $('t-comparisons').tHead.rows[0].cells[7]; head.querySelector('button').click();
-        const read = () => seen().map((r) => Number(r.cells[7].dataset.v));
+        const read = () => seen().map((r) => parseFloat(r.cells[7].textContent.replace('−', '-')));
         const down = read(); pick('f-system', '');
         const first = seen()[0].cells;
         return [all, some, [...new Set(seen().map((r) => r.cells[2].textContent + ' ' + r.cells[3].textContent))], head.textContent,
@@ -79,16 +79,15 @@ const key = (node, name) => node.dispatchEvent(new KeyboardEvent('keydown', {key
 const pick = (id, value) => { $(id).value = value; $(id).dispatchEvent(new Event('change', {bubbles: true})); };
 const rows = () => [...$('b-list').querySelectorAll('[role=option]')].map((r) => r.textContent);
 const shown = () => $('b-detail').dataset.sample;
-const quiet = () => wait(() => $('b-detail').getAttribute('aria-busy') === 'false');
 const find = (text) => { $('b-find').value = text; $('b-find').dispatchEvent(new Event('input')); };
 const reset = async () => {
-  find(''); await quiet();
+  find('');
   pick('b-task', 'json'); await wait(() => (shown() || '').startsWith('json'));
   for (const box of $('b-systems').querySelectorAll('input')) {
     const on = ['gemma_untuned', 'gemma_1000'].includes(box.value);
     if (box.checked !== on) box.click();
   }
-  pick('b-focus', 'gemma_1000'); pick('b-sort', 'worst'); await quiet();
+  pick('b-focus', 'gemma_1000'); pick('b-sort', 'worst');
 };
 const said = {};
 await wait(shown);

@@ -95,31 +95,13 @@ def test_permutation_test_of_few_samples_is_scipys_exact_one():
     expected = scipy_stats.permutation_test(
         (a, b), lambda x, y: np.mean(x) - np.mean(y), permutation_type="samples", n_resamples=np.inf
     )
-    assert row["p_permutation"] == pytest.approx(expected.pvalue)
+    assert row["p"] == pytest.approx(expected.pvalue)
 
 
 def test_permutation_test_of_many_samples_is_near_the_paired_t_test(pair):
     a, b = pair[0], pair[0] - np.random.default_rng(1).normal(0.02, 0.08, 60)
     row = stats.comparisons(tidy(a__rougeL=a, b__rougeL=b), pairs=[("a", "b")]).iloc[0]
-    assert row["p_permutation"] == pytest.approx(scipy_stats.ttest_rel(a, b).pvalue, abs=0.02)
-
-
-def test_wilcoxon_is_scipys_and_leaves_zeros_out(pair):
-    a, b = np.round(pair[0], 1), np.round(pair[1], 1)
-    assert (a == b).any()
-    row = stats.comparisons(tidy(a__rougeL=a, b__rougeL=b), pairs=[("a", "b")]).iloc[0]
-    kept = np.round(a - b, 12)
-    expected = scipy_stats.wilcoxon(kept[kept != 0], method="asymptotic").pvalue
-    assert row["p_wilcoxon"] == pytest.approx(expected, rel=1e-9)
-
-
-def test_effect_sizes_of_a_case_worked_by_hand():
-    # differences 3, -1, 2, 0 have ranks 3, 1, 2: (3 + 2 - 1) / 6
-    # a is larger in 4 + 0 + 4 + 1 = 9 of 16 pairs and smaller in 0 + 3 + 0 + 1 = 4
-    a, b = [4, 1, 5, 2], [1, 2, 3, 2]
-    row = stats.comparisons(tidy(a__rougeL=a, b__rougeL=b), pairs=[("a", "b")]).iloc[0]
-    assert row["rank_biserial"] == pytest.approx(4 / 6)
-    assert row["cliffs_delta"] == pytest.approx(5 / 16)
+    assert row["p"] == pytest.approx(scipy_stats.ttest_rel(a, b).pvalue, abs=0.02)
 
 
 def test_binary_tests_are_those_of_statsmodels_and_scipy():
@@ -127,26 +109,15 @@ def test_binary_tests_are_those_of_statsmodels_and_scipy():
     a, b = (rng.random(80) < 0.8).astype(float), (rng.random(80) < 0.6).astype(float)
     row = stats.comparisons(tidy(a__json_parse_ok=a, b__json_parse_ok=b), pairs=[("a", "b")]).iloc[0]
     table = [[int(((a == i) & (b == j)).sum()) for j in (1, 0)] for i in (1, 0)]
-    assert row["p_mcnemar"] == pytest.approx(contingency_tables.mcnemar(table, exact=True).pvalue)
-    assert row["p_z"] == pytest.approx(proportion.proportions_ztest([a.sum(), b.sum()], [80, 80])[1])
+    assert row["p"] == pytest.approx(contingency_tables.mcnemar(table, exact=True).pvalue)
     counts = [[a.sum(), 80 - a.sum()], [b.sum(), 80 - b.sum()]]
     assert row["p_fisher"] == pytest.approx(scipy_stats.fisher_exact(counts)[1])
-    assert row["p"] == row["p_mcnemar"]
-
-
-def test_fishers_lady_tasting_tea():
-    assert stats.fisher_exact(3, 4, 1, 4, "larger") == pytest.approx(17 / 70)
 
 
 def test_mcnemar_by_hand():
     # 1 against 5 discordant: 2 * (C(6,0) + C(6,1)) / 64
     assert stats.mcnemar_exact(1, 5) == pytest.approx(14 / 64)
     assert stats.mcnemar_exact(0, 0) == 1.0
-
-
-def test_proportions_without_variance_are_no_evidence():
-    assert stats.two_proportion_z(30, 30, 30, 30) == 1.0
-    assert stats.two_proportion_z(0, 30, 0, 30) == 1.0
 
 
 def test_holm_is_that_of_statsmodels_and_skips_what_was_not_tested():
@@ -250,8 +221,7 @@ def test_one_sample_gets_no_interval_and_no_test_but_a_statement():
 def test_equal_scores_are_undecided_with_an_interval_of_zero_width(value, words):
     table = tidy(a__rougeL=[value] * 20, b__rougeL=[value] * 20)
     row = stats.comparisons(table, pairs=[("a", "b")]).iloc[0]
-    assert (row["low"], row["high"], row["p"], row["p_wilcoxon"]) == (0, 0, 1, 1)
-    assert row["rank_biserial"] == row["cliffs_delta"] == 0
+    assert (row["low"], row["high"], row["p"]) == (0, 0, 1)
     assert row["verdict"] == "undecided" and np.isnan(row["samples_needed"])
     assert words in row["note"]
 

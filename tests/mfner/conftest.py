@@ -90,7 +90,7 @@ def trained():
 def small(project, datasets, monkeypatch):
     """A grid of two draws and two mixes over both datasets, its data written."""
     made = grid.Grid(
-        "smollm",
+        "gemma",
         grid.SMALL.config,
         "tiny",
         ("7best", "multi_span"),
@@ -98,7 +98,7 @@ def small(project, datasets, monkeypatch):
         build.Limits(30, 8, 10),
         decoding=grid.SMALL.decoding,
     )
-    monkeypatch.setitem(grid.GRIDS, "smollm", made)
+    monkeypatch.setitem(grid.GRIDS, "gemma", made)
     for draw in (1, 2):
         build.write(build.draw(datasets, draw, made.mixes, made.limits), made.data(draw))
     assert set(made.mixes) <= set(mixes.MIXES)

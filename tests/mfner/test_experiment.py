@@ -140,8 +140,8 @@ def test_the_knowledge_corpus(root):
 
 
 def test_the_small_grids_answers_fit_its_token_limit(root):
-    """In tokens of SmolLM2, one more for the end."""
-    weights = root / "models" / "smollm2-135m" / "weights"
+    """In tokens of Gemma, one more for the end."""
+    weights = root / "models" / "gemma3-270m" / "weights"
     if not weights.is_dir():
         pytest.skip(f"{weights} is not made")
     from transformers import AutoTokenizer
@@ -159,8 +159,8 @@ def test_building_without_corpora_says_what_to_do(project, capsys):
     error = capsys.readouterr().err
     assert "no corpus to train on (AnatEM: not in runs/mfner/corpora/anatem" in error and "--corpora knowledge" in error
     assert cli.main(["mfner", "build", "qwen"]) == 2
-    assert cli.main(["mfner", "train", "smollm", "draw9/all"]) == 2
-    assert "unknown run 'draw9/all' of smollm" in capsys.readouterr().err
+    assert cli.main(["mfner", "train", "gemma", "draw9/all"]) == 2
+    assert "unknown run 'draw9/all' of gemma" in capsys.readouterr().err
 
 
 def test_building_from_a_whole_corpus_leaves_the_others_out(project, capsys):
@@ -211,7 +211,7 @@ def test_the_grids():
     assert grid.run(grid.SMALL, "draw1/term_ner").overrides == [
         "dataset_dir=runs/mfner/data/small/draw1",
         "dataset=train_term_ner",
-        "output_dir=runs/mfner/smollm/draw1/term_ner/adapter",
+        "output_dir=runs/mfner/gemma/draw1/term_ner/adapter",
     ]
 
 
@@ -228,8 +228,8 @@ def test_the_best_checkpoint_is_answered_with(small, trained, monkeypatch):
     (run.folder / grid.BEST).write_text('{"checkpoint": "checkpoint-10"}')
     grid.test(run)
     config = asked[0].config
-    assert config["adapter_name_or_path"] == "runs/mfner/smollm/draw1/7best/adapter/checkpoint-10"
-    assert (config["model_name_or_path"], config["use_cpu"]) == ("models/smollm2-135m/weights", True)
+    assert config["adapter_name_or_path"] == "runs/mfner/gemma/draw1/7best/adapter/checkpoint-10"
+    assert (config["model_name_or_path"], config["use_cpu"]) == ("models/gemma3-270m/weights", True)
     assert config["max_new_tokens"] == 280 and len(asked[0].names) == 7
     assert [path.name for path in run.checkpoints()] == ["checkpoint-10"]  # the others are gone
 
@@ -241,8 +241,8 @@ def test_checkpoints_answer_the_validation_set(small, trained, monkeypatch):
     monkeypatch.setattr("etlch.launch.train", lambda config, overrides: trained(run, 5, 10))
     grid.train(run)
     assert [job.output.as_posix() for job in asked] == [
-        "runs/mfner/smollm/draw2/multi_span/checkpoint-5/predict",
-        "runs/mfner/smollm/draw2/multi_span/checkpoint-10/predict",
+        "runs/mfner/gemma/draw2/multi_span/checkpoint-5/predict",
+        "runs/mfner/gemma/draw2/multi_span/checkpoint-10/predict",
     ]
     assert {tuple(job.names) for job in asked} == {("mfner_dev-multi-span_test",)}
 

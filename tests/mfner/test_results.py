@@ -184,7 +184,7 @@ def test_costs(answered, monkeypatch):
     (row,) = (r for key, r in rows.items() if r[0] == "draw1/7best")
     # one hour of two cores at 12 W and 16 GB at 0.3725 W: 29.96 Wh
     assert row[1:3] == ["01:00:00", "0.0300"] and row[4].startswith("Green Algorithms formula, 2 x 12 W")
-    (grid.RUNS / "smollm/draw1/7best" / energy.MEASURED).write_text('{"by": "codecarbon", "kwh": 0.5, "grams": 25}')
+    (grid.RUNS / "gemma/draw1/7best" / energy.MEASURED).write_text('{"by": "codecarbon", "kwh": 0.5, "grams": 25}')
     (row,) = (r for key, r in table(answered, "Time and energy").items() if r[0] == "draw1/7best")
     assert row[2:5] == ["0.5000", "25.00", "codecarbon"]
 
@@ -224,7 +224,7 @@ def test_length(answered):
 
 def test_published_values_stand_beside():
     """Tables 3, 4, 7 and 9 of the paper."""
-    qwen, small = mfner.Published("qwen2.5-0.5b"), mfner.Published("smollm")
+    qwen, small = mfner.Published("qwen2.5-0.5b"), mfner.Published("gemma")
     assert qwen("Table 3", ["multi_triple"], "{} only") == "0.73 ± 0.01"
     assert qwen("Table 4", ["multi_bio"], "{}") == "0.44 ± 0.07"
     assert mfner.Published("llama3.2-1b")("Table 7", ["term", "multi_term"], "{} nested") == "0.32"
@@ -234,8 +234,8 @@ def test_published_values_stand_beside():
 
 
 def test_the_report_is_written(answered, capsys):
-    assert mfner.main(["report", "smollm", "--out", "report/mfner"]) == 0
-    out = Path("report/mfner/smollm")
+    assert mfner.main(["report", "gemma", "--out", "report/mfner"]) == 0
+    out = Path("report/mfner/gemma")
     text = (out / "tables.md").read_text()
     assert "BC5CDR: 30/8/10; PGxCorpus: 30/8/10" in text and "### Shifted spans (section 5.5)" in text
     for name in ("f1_by_format", "f1_by_tokens"):
@@ -249,14 +249,14 @@ def test_the_best_checkpoint(small, trained, answer, capsys):
     trained(run, 10, 20, 30)
     for step, say in ((10, silent), (20, gold_of), (30, gold_of)):
         answer(run, "dev_7best", say, folder=f"checkpoint-{step}/dev-7best")
-    assert mfner.main(["best", "smollm", "draw1/7best"]) == 0
+    assert mfner.main(["best", "gemma", "draw1/7best"]) == 0
     found = json.loads((run.folder / grid.BEST).read_text())
     assert found["checkpoint"] == "checkpoint-20"  # the earliest of equals
     assert found["scores"]["checkpoint-30"] == 1.0 and found["scores"]["checkpoint-10"] < 0.2
     for step in (10, 20):
         (run.output / f"checkpoint-{step}/adapter_config.json").unlink()
         (run.output / f"checkpoint-{step}").rmdir()
-    assert mfner.main(["best", "smollm", "draw1/7best"]) == 0
+    assert mfner.main(["best", "gemma", "draw1/7best"]) == 0
     assert "nothing to choose" in capsys.readouterr().out
 
 
@@ -278,7 +278,7 @@ def test_answers_to_other_data_are_refused(answered, small):
 
 
 def test_nothing_there(small, capsys):
-    assert mfner.main(["report", "smollm"]) == 2
+    assert mfner.main(["report", "gemma"]) == 2
     assert "nothing trained there" in capsys.readouterr().err
-    assert mfner.main(["best", "smollm", "draw1/7best"]) == 2
-    assert not launch.read_stamp(grid.RUNS / "smollm", launch.DONE)
+    assert mfner.main(["best", "gemma", "draw1/7best"]) == 2
+    assert not launch.read_stamp(grid.RUNS / "gemma", launch.DONE)

@@ -1,0 +1,124 @@
+"""`make demo`: its steps one after the other, a line each with the time that is left, everything that they print in a log.
+
+A step is a command; what is finished is not run again, because the commands themselves see to that.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from etlch import machine
+from etlch.errors import EtlchError
+
+LOG = Path("runs/demo/demo.log")
+_PROGRESS = re.compile(rb"(\d+)/(\d+) \[")  # tqdm's
+_INTERVAL = 1.0  # seconds between looks at the log
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """title: what is done. command: arguments of `python -m`. seconds: how long it took on two idle cores."""
+
+    title: str
+    command: tuple[str, ...]
+    seconds: float
+
+
+def _train(config: str, folder: str, more: Sequence[str]) -> tuple[str, ...]:
+    return ("etlch.cli", "train", f"configs/{config}.yaml", f"output_dir={folder}/adapter", *more)
+
+
+def _predict(system: str, adapter: str, more: Sequence[str]) -> tuple[str, ...]:
+    given = (f"adapter_name_or_path={adapter}",) if adapter else ()
+    output = f"output_dir=runs/demo/{system}/predict"
+    return ("etlch.cli", "predict", "--engine", "transformers", "configs/short_predict.yaml", output, *given, *more)
+
+
+def steps(quick: bool) -> list[Step]:
+    """The demo; quick: the ready adapter answers, nothing is trained."""
+    bf16 = machine.has_bf16()
+    trained = () if bf16 else ("bf16=false",)
+    asked = ("max_samples=20", *(() if bf16 else ("infer_dtype=float32",)))
+    begin = [
+        Step("check the data", ("etlch.cli", "data", "--check"), 5),
+        Step("make the weights", ("etlch.cli", "model", "gemma3-270m"), 20),
+        # it goes on writing instead of answering, so 200 tokens tell enough
+        Step("answers of the untuned model", _predict("untuned", "", ["max_new_tokens=200", *asked]), 60),
+    ]
+    end = [Step("scores and report", ("eval", "report", "runs/demo", "--out", "report", "--floors", "--no-cosine"), 20)]
+    if quick:
+        ready = _predict("ready", "models/gemma3-270m/adapter", asked)
+        return [*begin, Step("answers of the ready adapter", ready, 40), *end]
+    tuned = [
+        step
+        for scale, seconds in ((30, 180), (100, 390))
+        for step in (
+            Step(
+                f"train on {scale} texts a task", _train(f"short_{scale}", f"runs/demo/short_{scale}", trained), seconds
+            ),
+            Step(f"answers after {scale}", _predict(f"short_{scale}", f"runs/demo/short_{scale}/adapter", asked), 60),
+        )
+    ]
+    return [*begin, *tuned, *end]
+
+
+def run(quick: bool) -> None:
+    """Run the demo. Raises EtlchError with the end of the log when a step fails."""
+    todo = steps(quick)
+    LOG.parent.mkdir(parents=True, exist_ok=True)
+    began = time.monotonic()
+    with LOG.open("wb") as log:
+        for number, step in enumerate(todo, start=1):
+            left = sum(later.seconds for later in todo[number:])
+            _do(step, f"[{number}/{len(todo)}] {step.title}", left, log)
+    minutes, seconds = divmod(round(time.monotonic() - began), 60)
+    print(f"done in {minutes}:{seconds:02}: report/index.html (what the steps printed: {LOG})")
+
+
+def _do(step: Step, title: str, left: float, log) -> None:
+    started, position = time.monotonic(), log.tell()
+    environment = os.environ | {"PYTHONUNBUFFERED": "1"}
+    process = subprocess.Popen([sys.executable, "-m", *step.command], stdout=log, stderr=log, env=environment)
+    show = _line if sys.stdout.isatty() else _nothing
+    try:
+        while process.poll() is None:
+            done = _share(log.name, position)
+            spent = time.monotonic() - started
+            rest = spent / done - spent if done else max(step.seconds - spent, 0)
+            show(f"{title}{f' {done:.0%}' if done else ''}, about {_minutes(rest + left)} left")
+            time.sleep(_INTERVAL)
+    finally:
+        if process.poll() is None:
+            process.terminate()
+            process.wait()
+    show("")
+    if process.returncode:
+        tail = Path(log.name).read_bytes()[-1500:].decode("utf-8", "replace").strip().splitlines()
+        raise EtlchError(f"{title}: failed; the end of {log.name}:\n" + "\n".join(tail[-8:]))
+    print(f"{title}: {_minutes(time.monotonic() - started)}", flush=True)
+
+
+def _share(log: str, position: int) -> float:
+    """How much of a step is done, by the last bar that it drew; 0 where there is none yet."""
+    with open(log, "rb") as handle:
+        handle.seek(position)
+        found = _PROGRESS.findall(handle.read()[-4000:])
+    return int(found[-1][0]) / max(int(found[-1][1]), 1) if found else 0.0
+
+
+def _minutes(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"
+
+
+def _line(text: str) -> None:
+    print(f"\r\033[K{text}", end="", flush=True)
+
+
+_nothing: Callable[[str], None] = lambda text: None  # noqa: E731
