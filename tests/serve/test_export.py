@@ -29,6 +29,7 @@ def trained(tiny, tmp_path_factory):
     folder = tmp_path_factory.mktemp("trained")
     base = folder / "base"
     shutil.copytree(tiny, base)
+    (base / "README.md").write_text("---\nlicense: cc-by-4.0\n---\n# A model\n")
     (base / "chat_template.jinja").write_text("another template of {{ messages }}")
     decoding = json.loads((base / "generation_config.json").read_text())
     (base / "generation_config.json").write_text(json.dumps(decoding | {"do_sample": True, "temperature": 0.6}))
