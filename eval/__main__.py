@@ -119,7 +119,9 @@ def _scored(options: argparse.Namespace, experiment: Experiment, out: Path) -> p
 
     settings = Settings(options.tokenizer, None if options.no_cosine else options.encoder, options.jobs)
     pace = 0.1 if sys.stderr.isatty() else 10  # seconds between two looks at the progress, or two lines of a log
-    with tqdm(total=sum(experiment.counts), desc="scored", unit=" answers", mininterval=pace, leave=False) as bar:
+    with tqdm(
+        total=sum(experiment.counts), desc="scored", unit=" answers", mininterval=pace, delay=pace, leave=False
+    ) as bar:
         summary, about = score(experiment, out, settings, lambda done: bar.update(done - bar.n))
     print(summary_text(experiment, summary, about), flush=True)
     return summary

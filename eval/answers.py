@@ -11,7 +11,7 @@ import json
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import chain, islice, tee
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,6 @@ from etlch.tasks import Card, load_cards
 from etlch.weights.recipe import WEIGHTS
 
 _KEPT_BYTES = 16 * 2**20
-_STEP = 256  # answers of one run that are read before the next one's
 _FIELDS = ("prompt", "predict", "label")
 
 
@@ -186,13 +185,13 @@ def clashes(runs: Iterable[Run]) -> list[str]:
     return problems
 
 
-def read_answers(run: Run, gold: Gold, records: Iterable[Record] | None = None) -> Iterator[Answer]:
-    """The run's answers in order, each with its record; constant memory. `records` (default: read them): the test set's.
+def read_answers(run: Run, gold: Gold) -> Iterator[Answer]:
+    """The run's answers in order, each with its record; constant memory.
 
     Raises EtlchError naming file and line: a line that is not JSON (cut, say), a key that is missing or not a string, a
     prompt that is not the record's, too few or too many rows, an empty file.
     """
-    records = islice(gold.test if records is None else records, run.samples)
+    records = islice(gold.test, run.samples)
     count = 0
     for line, row in read_jsonl(run.file):
         where = f"{run.file}:{line}"
@@ -223,47 +222,20 @@ def read_answers(run: Run, gold: Gold, records: Iterable[Record] | None = None) 
 
 
 def check_answers(runs: Sequence[Run], gold: dict[str, Gold]) -> list[int]:
-    """Read every run once; how many answers each has. Raises ManyErrors with the first problem of each run.
-
-    The runs of a test set are read in step, so that it is read once for all of them.
-    """
-    problems: dict[int, str] = {}
-    counts = [0] * len(runs)
-    together: dict[int, list[int]] = {}
-    for number, run in enumerate(runs):
-        if run.task in gold:
-            together.setdefault(id(gold[run.task].test), []).append(number)
-        else:
-            names = ", ".join(sorted(gold))
-            problems[number] = f"{run.file.parent}: no card for task {run.task!r} (expected {names})"
-    for numbers in together.values():
-        _count_in_step({number: runs[number] for number in numbers}, gold, counts, problems)
+    """Read every run once; how many answers each has. Raises ManyErrors with the first problem of each run."""
+    problems: list[str] = []
+    counts = []
+    for run in runs:
+        try:
+            if run.task not in gold:
+                names = ", ".join(sorted(gold))
+                raise EtlchError(f"{run.file.parent}: no card for task {run.task!r} (expected {names})")
+            counts.append(sum(1 for _ in read_answers(run, gold[run.task])))
+        except EtlchError as error:
+            problems.append(str(error))
     if problems:
-        raise ManyErrors(list(dict.fromkeys(problems[number] for number in sorted(problems))))
+        raise ManyErrors(list(dict.fromkeys(problems)))  # a test set that cannot be read is told once
     return counts
-
-
-def _count_in_step(runs: dict[int, Run], gold: dict[str, Gold], counts: list[int], problems: dict[int, str]) -> None:
-    """Count the answers of the runs of one test set, some of each run at a time; a run with a problem is left there."""
-    test = gold[next(iter(runs.values())).task].test
-    shared = tee(chain.from_iterable([test]), len(runs))  # an error of the test set comes with the first read
-    readers = {
-        number: read_answers(run, gold[run.task], records)
-        for (number, run), records in zip(runs.items(), shared, strict=True)
-    }
-    del shared  # or what one reader has read would be kept for a reader that has ended
-    while readers:
-        for number, reader in list(readers.items()):
-            try:
-                count = sum(1 for _ in islice(reader, _STEP))
-            except EtlchError as error:
-                problems[number] = str(error)
-                if problems[number].startswith(f"{test.path}:"):  # the test set itself cannot be read
-                    return
-                count = 0
-            counts[number] += count
-            if count < _STEP:
-                del readers[number]
 
 
 def same_prompt(prompt: str, expected: str) -> bool:

@@ -7,18 +7,19 @@ import json
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+import etlch
 from etlch.checksums import of_file
 from etlch.errors import ManyErrors
 from etlch.records import dump_json, write_text
 from etlch.tasks import Card
 from eval.answers import Gold, Run, check_answers, clashes, find_runs, load_gold
-from eval.checksums import of_code
 from eval.floors import write_floors
 from eval.metrics.similarity import Encoder, SentenceEncoder, Similarity
 from eval.scores import ABOUT, Progress, read_samples, score_runs, stored_summary, write_scores
@@ -147,6 +148,17 @@ def _about(experiment: Experiment, settings: Settings, similarity: Similarity | 
     inputs |= {card.test.as_posix(): of_file(experiment.gold[card.name].path) for card in experiment.tasks}
     about["key"] = hashlib.sha256(dump_json([about, inputs, of_code()]).encode()).hexdigest()
     return about
+
+
+@cache
+def of_code() -> str:
+    """One checksum over the code that answers as the floors, reads answers and scores them."""
+    here = Path(__file__).resolve().parent
+    package = Path(etlch.__file__).resolve().parent
+    files = [here / name for name in ("answers.py", "scores.py", "floors.py", "experiment.py")]
+    files += [package / name for name in ("records.py", "tasks.py")]
+    files += [*sorted(here.glob("metrics/*.py")), *sorted(package.glob("formats/*.py"))]
+    return hashlib.sha256("".join(map(of_file, files)).encode()).hexdigest()
 
 
 def _uneven(runs: Sequence[Run], counts: Sequence[int]) -> list[str]:

@@ -6,13 +6,11 @@
   frequent type, each training value under its keys; a training relation that occurs in a sentence becomes a triple with
   the nearest training heads and tails before and after it. The longest match wins.
 
-Their answers are written as run folders and then read, joined and scored through the same path as everybody's. Folders
-made from the same card, data and code are kept.
+Their answers are written as run folders and then read, joined and scored through the same path as everybody's.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from collections import Counter, defaultdict
@@ -21,13 +19,10 @@ from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
-from etlch.checksums import of_file
-from etlch.errors import EtlchError
 from etlch.formats import FormatError
 from etlch.records import Entity, Record, Triple, dump_json, read_records, write_text
 from etlch.tasks import Card
 from eval.answers import ANSWERS, RUN, Gold, Run, read_run
-from eval.checksums import of_code
 
 FLOORS = ("dictionary", "skeleton")
 _SENTENCE = re.compile(r"[^。！？!?；;\n]+")
@@ -132,12 +127,9 @@ class Dictionary:
 
 def write_floors(gold: Gold, folder: str | Path, root: str | Path = ".", samples: int | None = None) -> list[Run]:
     """Answer the first `samples` test records of a card (all when None), write the runs into the folder, return them."""
-    card, path = gold.card, Path(root) / gold.card.train
-    key = _made_from(gold, path, samples)
+    card = gold.card
     files = {name: Path(folder) / name / card.name / ANSWERS for name in FLOORS}
-    if kept := _kept(files.values(), key):
-        return kept
-    train = list(read_records(path))
+    train = list(read_records(Path(root) / card.train))
     records = list(islice(gold.test, samples))
     known, keys = Dictionary(train), skeleton(card, train)
     answers = {
@@ -154,7 +146,6 @@ def write_floors(gold: Gold, folder: str | Path, root: str | Path = ".", samples
             "engine": "eval.floors",
             "samples": len(records),
             "data": {"train": card.train.as_posix(), "records": len(train)},
-            "made_from": key,
         }
         rows = (
             {"prompt": card.prompt(record), "predict": made, "label": card.answer(record)}
@@ -164,22 +155,6 @@ def write_floors(gold: Gold, folder: str | Path, root: str | Path = ".", samples
         write_text(file, "".join(dump_json(row) + "\n" for row in rows))
         write_text(file.with_name(RUN), dump_json(info, indent=2) + "\n")
     return [read_run(file) for file in files.values()]
-
-
-def _made_from(gold: Gold, train: Path, samples: int | None) -> str:
-    """A checksum over all that the floors' answers depend on."""
-    card = gold.card
-    inputs = [card.name, card.format.name, card.instruction, card.labels, samples]
-    return hashlib.sha256(dump_json([inputs, of_file(train), of_file(gold.path), of_code()]).encode()).hexdigest()
-
-
-def _kept(files: Iterable[Path], key: str) -> list[Run]:
-    """The runs in these files where all of them were made from what `key` stands for, else none."""
-    try:
-        runs = [read_run(file) for file in files if file.exists()]
-    except EtlchError:
-        return []
-    return runs if len(runs) == len(FLOORS) and all(run.info.get("made_from") == key for run in runs) else []
 
 
 def _keys(card: Card, record: Record) -> list[str]:

@@ -14,6 +14,13 @@ BINARY = ("json_parse_ok", "json_fence_ok", "json_repair_ok", "schema_ok", "answ
 PARTS = ("entity", "triple", "field")
 """Parts of a record with counts `<part>_tp`, `<part>_pred`, `<part>_gold` and a per-sample `<part>_f1`."""
 
+_KINDS = {
+    "f1": "F1",
+    "precision": "precision",
+    "recall": "recall",
+    "f1_normalised": "F1, normalised",
+    "f1_partial": "F1, partial",
+}
 TITLES = {
     "rouge1": "ROUGE-1 (F1)",
     "rouge2": "ROUGE-2 (F1)",
@@ -25,22 +32,8 @@ TITLES = {
     "schema_ok": "Schema followed",
     "answered": "Answered",
     "readable": "Readable",
-    "entity_f1": "Entity F1",
-    "entity_precision": "Entity precision",
-    "entity_recall": "Entity recall",
-    "entity_f1_normalised": "Entity F1, normalised",
-    "entity_f1_partial": "Entity F1, partial",
-    "triple_f1": "Triple F1",
-    "triple_precision": "Triple precision",
-    "triple_recall": "Triple recall",
-    "triple_f1_normalised": "Triple F1, normalised",
-    "field_f1": "Field F1",
-    "field_precision": "Field precision",
-    "field_recall": "Field recall",
-    "field_f1_normalised": "Field F1, normalised",
-    "entity_f1_macro": "Entity F1, mean of samples",
-    "triple_f1_macro": "Triple F1, mean of samples",
-    "field_f1_macro": "Field F1, mean of samples",
+    **{f"{part}_{kind}": f"{part.capitalize()} {words}" for part in PARTS for kind, words in _KINDS.items()},
+    **{f"{part}_f1_macro": f"{part.capitalize()} F1, mean of samples" for part in PARTS},
     "faithfulness": "Faithfulness",
     "faithfulness_macro": "Faithfulness, mean of samples",
 }
@@ -94,7 +87,7 @@ def systems_of(tidy: pd.DataFrame) -> pd.DataFrame:
     )
     keys = [
         (
-            _FLOORS.index(row.system) if row.system in _FLOORS else len(_FLOORS),
+            _FLOORS.index(row.system) if is_floor(row.system) else len(_FLOORS),
             row.scale > 0,
             row.base_model,
             row.scale,
@@ -102,8 +95,7 @@ def systems_of(tidy: pd.DataFrame) -> pd.DataFrame:
         )
         for row in table.itertuples()
     ]
-    order = sorted(range(len(keys)), key=keys.__getitem__)
-    return table.iloc[order].reset_index(drop=True)
+    return table.iloc[sorted(range(len(keys)), key=keys.__getitem__)].reset_index(drop=True)
 
 
 def is_floor(system: str) -> bool:

@@ -398,31 +398,15 @@ def _stream(
 
         for block in blocks:
             _add_labels(by_label.setdefault((block.run.system, block.run.scale, block.run.task), {}), block.labels)
-            handle.write(_csv_lines(block))
-            waiting.append(_frame(block))
-            rows += len(waiting[-1])
+            frame = _frame(block)
+            frame.to_csv(handle, header=False, index=False, float_format="%.10g", lineterminator="\n")
+            waiting.append(frame)
+            rows += len(frame)
             if rows >= _ROWS_A_GROUP:
                 flush()
                 rows = 0
         if waiting:
             flush()
-
-
-def _csv_lines(block: Block) -> str:
-    run = block.run
-    start = f"{_cells(run.system, run.base_model, run.scale, run.task)},"
-    metrics = [f",{metric}," for metric in block.columns]
-    lines = []
-    for sample, values in zip(block.samples, block.matrix().tolist(), strict=True):
-        head = start + _cells(sample)
-        lines += [f"{head}{metric}{value:.10g}\n" for metric, value in zip(metrics, values, strict=True)]
-    return "".join(lines)
-
-
-def _cells(*values: Any) -> str:
-    text = io.StringIO()
-    csv.writer(text, lineterminator="").writerow(values)
-    return text.getvalue()
 
 
 def _add_labels(totals: Labels, labels: Labels) -> None:

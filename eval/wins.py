@@ -18,20 +18,20 @@ PAPER_WINS = {
 """The paper's metrics a task, for scores without task cards."""
 
 _COLUMNS = [
-    "task",
-    "baseline",
-    "system",
-    "base_model",
-    "scale",
-    "n",
-    "wins",
-    "of",
-    "rate",
-    "significant_wins",
-    "strict_rate",
-    "won",
-    "significantly_won",
-    "note",
+    *(
+        "task",
+        "baseline",
+        "system",
+        "base_model",
+        "scale",
+        "n",
+        "wins",
+        "of",
+        "rate",
+        "significant_wins",
+        "strict_rate",
+    ),
+    *("won", "significantly_won", "note"),
 ]
 
 
@@ -55,43 +55,37 @@ def win_rates(
     systems = systems_of(tidy)
     tuned = systems[systems["scale"] > 0]
     baselines = systems.loc[systems["scale"] == 0, "system"].tolist()
-    tasks = tasks_of(tidy)
-    metrics = win_metrics(cards, tasks)
+    metrics = win_metrics(cards, tasks_of(tidy))
     if compared is None:
-        wanted = {name for names in metrics.values() for name in names}
-        compared = comparisons(tidy, metrics=wanted)
-    by_pair = {}
-    for row in compared.itertuples():
-        by_pair[row.task, row.metric, row.a, row.b] = (row, 1)
-        by_pair[row.task, row.metric, row.b, row.a] = (row, -1)
+        compared = comparisons(tidy, metrics={name for names in metrics.values() for name in names})
+    by_pair = {(row.task, row.metric, *pair): row for row in compared.itertuples() for pair in _both(row)}
     rows = []
-    for task in tasks:
+    for task, names in metrics.items():
         for baseline in baselines:
             for system in tuned.itertuples():
-                found = {
-                    metric: by_pair.get((task, metric, system.system, baseline), (None, 1)) for metric in metrics[task]
-                }
-                rows.append(_row(task, baseline, system, found))
+                found = {metric: by_pair.get((task, metric, system.system, baseline)) for metric in names}
+                about = {"task": task, "baseline": baseline, "system": system.system}
+                about |= {"base_model": system.base_model, "scale": system.scale}
+                rows.append(about | _wins(system.system, found))
     return pd.DataFrame(rows, columns=_COLUMNS)
 
 
-def _row(task: str, baseline: str, system: tuple, found: dict[str, tuple]) -> dict[str, object]:
-    measured = {metric: pair for metric, pair in found.items() if pair[0] is not None and pair[0].n > 0}
-    won = [metric for metric, (row, sign) in measured.items() if row.difference * sign > 0]
-    certain = [metric for metric in won if measured[metric][0].verdict in ("a", "b")]
+def _both(row: tuple) -> tuple[tuple[str, str], tuple[str, str]]:
+    return (row.a, row.b), (row.b, row.a)
+
+
+def _wins(system: str, found: dict[str, tuple | None]) -> dict[str, object]:
+    """What a system wins, from the comparisons with a baseline; metric -> row, None where there is none."""
+    measured = {metric: row for metric, row in found.items() if row is not None and row.n > 0}
+    won = [metric for metric, row in measured.items() if row.difference and (row.difference > 0) == (row.a == system)]
+    certain = [metric for metric in won if measured[metric].verdict in ("a", "b")]
     notes = [f"{metric}: not computed" for metric in found if metric not in measured]
-    notes += sorted({row.note for row, _ in measured.values() if "common samples" in row.note})
+    notes += sorted({row.note for row in measured.values() if "common samples" in row.note})
     if not measured:
-        absent = sorted({row.note for row, _ in found.values() if row is not None and row.note})
-        notes = absent or notes
+        notes = sorted({row.note for row in found.values() if row is not None and row.note}) or notes
     count = len(measured)
     return {
-        "task": task,
-        "baseline": baseline,
-        "system": system.system,
-        "base_model": system.base_model,
-        "scale": system.scale,
-        "n": min((row.n for row, _ in measured.values()), default=0),
+        "n": min((row.n for row in measured.values()), default=0),
         "wins": len(won),
         "of": count,
         "rate": len(won) / count if count else float("nan"),
