@@ -51,7 +51,9 @@ def write_report(
     except OSError as error:
         raise EtlchError(f"{out / 'figures'}: cannot be written ({error.strerror or error})") from None
     tables = _tables(found)
-    for name, frame in _frames(found).items():
+    frames = {"systems": found.scores, "comparisons": found.compared, "win_rates": found.wins}
+    frames |= {"enough_data": found.enough, "published": found.published}
+    for name, frame in frames.items():
         write_text(out / "tables" / f"{name}.csv", to_csv(frame))
     for table in tables.values():
         if table.name != "comparisons":
@@ -65,17 +67,6 @@ def write_report(
 
 
 # -- tables -------------------------------------------------------------------------------------------------------
-
-
-def _frames(found: Findings) -> dict[str, pd.DataFrame]:
-    """Every table at full precision, for CSV."""
-    return {
-        "systems": found.scores,
-        "comparisons": found.compared,
-        "win_rates": found.wins,
-        "enough_data": found.enough,
-        "published": found.published,
-    }
 
 
 def _tables(found: Findings) -> dict[str, Table]:

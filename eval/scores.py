@@ -226,15 +226,8 @@ def _small_test_set(path: Path) -> list[Record]:
 # ---- tables ----------------------------------------------------------------------------------------------------------
 
 
-def tidy_table(blocks: Iterable[Block]) -> pd.DataFrame:
-    """All blocks as one DataFrame with COLUMNS."""
-    frames = [_frame(block) for block in blocks]
-    if not frames:
-        return pd.DataFrame({c: pd.Series(dtype={"scale": int, "value": float}.get(c, object)) for c in COLUMNS})
-    return pd.concat(frames, ignore_index=True)
-
-
 def _frame(block: Block) -> pd.DataFrame:
+    """A block as rows of the tidy table, with COLUMNS."""
     metrics = np.array(list(block.columns), dtype=object)
     n, m = len(block.samples), len(metrics)
     run = block.run
