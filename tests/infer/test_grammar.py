@@ -112,7 +112,7 @@ def test_random_models_write_the_shape_under_every_limit(vocabulary, name):
         marks = [n for n, data in enumerate(vocabulary.bytes) if set(data) & set(b'"[]{},: \\ab\xe4') and len(data) < 9]
         rare[marks] += draw.choice([0, 2, 5])
         noise = torch.Generator().manual_seed(number)
-        most = draw.randrange(54, 130)
+        most = draw.randrange(56, 130)
         data, ended = written(
             vocabulary,
             SHAPES[name],
