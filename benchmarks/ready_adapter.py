@@ -2,7 +2,7 @@
 
     python benchmarks/ready_adapter.py runs/short/short_300/adapter gemma3-270m
 
-Writes models/<name>/adapter/: adapter_config.json, adapter_model.safetensors, and NOTICE where the model's terms ask for one.
+Writes models/<name>/adapter/: adapter_config.json, adapter_model.safetensors, the training's stamp, and NOTICE where the model's terms ask for one.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from pathlib import Path
 
 from safetensors.torch import load_file, save_file
 
+from etlch.launch import DONE
 from etlch.records import write_text
 from etlch.weights import recipe
 
@@ -34,6 +35,7 @@ def main() -> None:
     about["base_model_name_or_path"] = (recipe.MODELS / found.name / recipe.WEIGHTS).as_posix()
     about["target_modules"] = sorted(about["target_modules"])
     write_text(found.adapter / "adapter_config.json", json.dumps(about, indent=2, sort_keys=True) + "\n")
+    shutil.copy(options.adapter / DONE, found.adapter / DONE)  # what it was trained on, and with
     if (found.folder / "NOTICE").is_file():
         shutil.copy(found.folder / "NOTICE", found.adapter / "NOTICE")
 

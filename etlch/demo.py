@@ -49,13 +49,13 @@ def steps(quick: bool) -> list[Step]:
     begin = [
         Step("check the data", ("etlch.cli", "data", "--check"), 5),
         Step("make the weights", ("etlch.cli", "model", "gemma3-270m"), 20),
-        # it goes on writing instead of answering, so 200 tokens tell enough
-        Step("answers of the untuned model", _predict("untuned", "", ["max_new_tokens=200", *asked]), 60),
     ]
-    end = [Step("scores and report", ("eval", "report", "runs/demo", "--out", "report", "--floors", "--no-cosine"), 20)]
+    end = [Step("scores and report", ("eval", "report", "runs/demo", "--out", "report", "--floors", "--no-cosine"), 10)]
     if quick:
         ready = _predict("ready", "models/gemma3-270m/adapter", asked)
-        return [*begin, Step("answers of the ready adapter", ready, 40), *end]
+        return [*begin, Step("answers of the ready adapter", ready, 60), *end]
+    # it goes on writing instead of answering, so 200 tokens tell enough
+    untuned = Step("answers of the untuned model", _predict("untuned", "", ["max_new_tokens=200", *asked]), 85)
     tuned = [
         step
         for scale, seconds in ((30, 180), (100, 390))
@@ -66,7 +66,7 @@ def steps(quick: bool) -> list[Step]:
             Step(f"answers after {scale}", _predict(f"short_{scale}", f"runs/demo/short_{scale}/adapter", asked), 60),
         )
     ]
-    return [*begin, *tuned, *end]
+    return [*begin, untuned, *tuned, *end]
 
 
 def run(quick: bool) -> None:

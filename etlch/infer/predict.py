@@ -160,8 +160,9 @@ def _remember_decoding(config: Config) -> None:
     adapter = Path(str(config.get("adapter_name_or_path") or ""))
     if (adapter / "adapter_config.json").is_file():
         kept = {key: config[key] for key in ("frequency_penalty",) if key in config}
-        with contextlib.suppress(EtlchError):  # somebody else's folder
-            write_text(adapter / DECODED, json.dumps(kept) + "\n")
+        if kept or (adapter / DECODED).exists():
+            with contextlib.suppress(EtlchError):  # somebody else's folder
+                write_text(adapter / DECODED, json.dumps(kept) + "\n")
 
 
 def _adapter_sha256(config: Config) -> str:
