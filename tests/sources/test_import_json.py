@@ -418,12 +418,8 @@ def test_what_was_built_here_reads_back_as_its_gold(importing, root, record):
     from etlch.tasks import load_cards
 
     for card in load_cards(root / "tasks"):
-        row = {
-            "id": record.id,
-            "instruction": card.question(record),
-            "input": record.text,
-            "output": card.answer(record),
-        }
+        asked = record if card.language == record.lang else next(iter(read_records(root / card.test)))
+        row = {"id": asked.id, "instruction": card.question(asked), "input": asked.text, "output": card.answer(asked)}
         (read,) = importing(rows(row), "a.jsonl", answer_format=card.format.name).records
         assert (
             card.answer(Record(read.id, read.text, entities=read.entities, triples=read.triples, fields=read.fields))
