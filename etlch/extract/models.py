@@ -54,12 +54,12 @@ def config_of(
         found |= {"adapter_name_or_path": str(adapter)} | _of_adapter(Path(adapter))
     if model:
         found |= _of_model(str(model))
+    if found.get("adapter_name_or_path"):
+        _demand_adapter(Path(str(found["adapter_name_or_path"])), str(found.get("model_name_or_path", "")))
     if "model_name_or_path" not in found:
-        raise EtlchError("no model (expected a model, an adapter, a system or a config)")
+        raise EtlchError("no model (expected a model, an adapter that names one, a system or a config)")
     found.setdefault("template", "llama3")
     _demand_model(found["model_name_or_path"])
-    if found.get("adapter_name_or_path"):
-        _demand_adapter(Path(str(found["adapter_name_or_path"])), str(found["model_name_or_path"]))
     if not _accelerated():
         found |= {"use_cpu": True, "bf16": False, "fp16": False}
         if not machine.has_bf16():
@@ -152,7 +152,7 @@ def _demand_adapter(adapter: Path, model: str) -> None:
             f"{adapter}: no adapter there (expected adapter_config.json; train it, for example `make train-300`)"
         )
     base = _base_of(adapter)
-    if base and recipe.label(base) != recipe.label(model):  # the same model may have moved
+    if base and model and recipe.label(base) != recipe.label(model):  # the same model may have moved
         raise EtlchError(f"{adapter}: an adapter for {base} (found the model {model}, expected that one)")
 
 

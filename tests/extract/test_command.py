@@ -99,8 +99,21 @@ def test_a_model_answers_by_the_schema_and_a_full_device_is_an_error(root, tiny,
 def test_a_server_answers_instead_and_nothing_is_paid_twice(root, tiny, monkeypatch, tmp_path, capsys):
     monkeypatch.chdir(root)
     out, paid = tmp_path / "found.jsonl", tmp_path / ".found.jsonl.paid.jsonl"
-    command = ["extract", "--text", "甲1乙走了。", "--text", "甲2乙走了。", "--out", str(out), "--engine", "endpoint"]
-    command += ["--model", tiny, "--send", "text", "--backoff", "0.01", "--retries", "0", "--concurrency", "1"]
+    command = ["extract", "--task", "ner", "--text", "甲1乙走了。", "--text", "甲2乙走了。", "--out", str(out)]
+    command += [
+        "--engine",
+        "endpoint",
+        "--model",
+        tiny,
+        "--send",
+        "text",
+        "--backoff",
+        "0.01",
+        "--retries",
+        "0",
+        "--concurrency",
+        "1",
+    ]
     fails = True
 
     def say(call):

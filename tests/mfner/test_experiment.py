@@ -230,7 +230,7 @@ def test_the_best_checkpoint_is_answered_with(small, trained, monkeypatch):
     config = asked[0].config
     assert config["adapter_name_or_path"] == "runs/mfner/gemma/draw1/7best/adapter/checkpoint-10"
     assert (config["model_name_or_path"], config["use_cpu"]) == ("models/gemma3-270m/weights", True)
-    assert config["max_new_tokens"] == 280 and len(asked[0].names) == 7
+    assert config["max_new_tokens"] == 200 and len(asked[0].names) == 7
     assert [path.name for path in run.checkpoints()] == ["checkpoint-10"]  # the others are gone
 
 

@@ -95,6 +95,7 @@ def test_a_model_can_be_chosen_and_the_curl_command_is_the_request(page, service
 
 def test_everything_can_be_reached_and_used_by_keyboard(page):
     seen = []
+    page.run("$('task').value = 'json'; $('task').dispatchEvent(new Event('change'))")
     page.run("document.activeElement.blur()")
     for _ in range(7):
         page.press("Tab")
