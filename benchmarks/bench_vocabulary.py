@@ -24,7 +24,9 @@ TEXTS = {"Chinese": "data/etlch/train.jsonl", "English": "data/short/train_en.js
 
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("model", help="a folder of models/ whose recipe cuts the vocabulary")
+    parser.add_argument(
+        "model", nargs="?", default="gemma3-270m", help="a folder of models/ whose recipe cuts the vocabulary"
+    )
     parser.add_argument("--texts", type=int, default=20, help="of each language (20)")
     arguments = parser.parse_args(argv)
     found = recipe.find(arguments.model)

@@ -14,10 +14,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from etlch import machine
+from etlch import configs, machine
 from etlch.errors import EtlchError
+from etlch.weights import recipe
 
 LOG = Path("runs/demo/demo.log")
+PREDICT = "configs/short_predict.yaml"
 _PROGRESS = re.compile(rb"(\d+)/(\d+) \[")  # tqdm's
 _INTERVAL = 1.0  # seconds between looks at the log
 
@@ -38,21 +40,22 @@ def _train(config: str, folder: str, more: Sequence[str]) -> tuple[str, ...]:
 def _predict(system: str, adapter: str, more: Sequence[str]) -> tuple[str, ...]:
     given = (f"adapter_name_or_path={adapter}",) if adapter else ()
     output = f"output_dir=runs/demo/{system}/predict"
-    return ("etlch.cli", "predict", "--engine", "transformers", "configs/short_predict.yaml", output, *given, *more)
+    return ("etlch.cli", "predict", "--engine", "transformers", PREDICT, output, *given, *more)
 
 
 def steps(quick: bool) -> list[Step]:
     """The demo; quick: the ready adapter answers, nothing is trained."""
+    model = recipe.read(Path(configs.read(PREDICT)["model_name_or_path"]).parent / recipe.RECIPE)
     bf16 = machine.has_bf16()
     trained = () if bf16 else ("bf16=false",)
     asked = ("max_samples=20", *(() if bf16 else ("infer_dtype=float32",)))
     begin = [
         Step("check the data", ("etlch.cli", "data", "--check"), 5),
-        Step("make the weights", ("etlch.cli", "model", "gemma3-270m"), 20),
+        Step("make the weights", ("etlch.cli", "model", model.name), 20),
     ]
     end = [Step("scores and report", ("eval", "report", "runs/demo", "--out", "report", "--floors", "--no-cosine"), 10)]
     if quick:
-        ready = _predict("ready", "models/gemma3-270m/adapter", asked)
+        ready = _predict("ready", model.adapter.as_posix(), asked)
         return [*begin, Step("answers of the ready adapter", ready, 60), *end]
     # it goes on writing instead of answering, so 200 tokens tell enough
     untuned = Step("answers of the untuned model", _predict("untuned", "", ["max_new_tokens=200", *asked]), 85)

@@ -45,7 +45,8 @@ def test_a_step_that_fails_ends_the_demo(folder, monkeypatch):
         demo.run(quick=False)
 
 
-def test_on_a_cpu_without_bfloat16_the_demo_says_so_to_llamafactory(monkeypatch):
+def test_on_a_cpu_without_bfloat16_the_demo_says_so_to_llamafactory(root, monkeypatch):
+    monkeypatch.chdir(root)
     monkeypatch.setattr(demo.machine, "has_bf16", lambda: False)
     commands = [step.command for step in demo.steps(False)]
     assert all("bf16=false" in command for command in commands if "train" in command)
