@@ -17,7 +17,7 @@ from pathlib import Path
 
 from etlch.records import read_records
 from etlch.weights import gguf_file, make, recipe, sources, tokenizer
-from eval.terminal import table
+from eval.tables import to_text
 
 TEXTS = {"Chinese": "data/etlch/train.jsonl", "English": "data/short/train_en.jsonl"}
 
@@ -42,7 +42,7 @@ def main(argv: list[str] | None = None) -> int:
                 [language, which, f"{len(made):,}", f"{tokens:,}", f"{loss / tokens:.3f}", f"{loss / characters:.3f}"]
             )
         del network
-    print(table(["texts", "vocabulary", "tokens in it", "tokens", "loss a token", "loss a character"], sorted(rows)))
+    print(to_text(["texts", "vocabulary", "tokens in it", "tokens", "loss a token", "loss a character"], sorted(rows)))
     return 0
 
 
