@@ -20,21 +20,26 @@ def write(topics: list[Topic], records: dict[Path, list[Record]], cards: list[Ca
     """The whole card as Markdown."""
     etlch = {path.stem: rows for path, rows in records.items() if path.parent.name == "etlch"}
     sets = _scales(etlch["train"], cards) | etlch
+    short = {f"short/{path.stem}": rows for path, rows in records.items() if path.parent.name == "short"}
     parts = [
         INTRODUCTION,
         "## Knowledge base\n",
         _table(("", *by_language(topics)), _summaries(topics)),
         _table(("theme", "train topics", "test topics"), _themes(topics)),
-        "The articles below are composed from the Chinese topics; the English ones are there for the English systems to come.\n",
+        "The articles are composed from the Chinese topics, the short texts from both.\n",
         "## Articles\n",
         ARTICLES,
         _table(
             ("set", "articles", "characters: least", "quartile", "median", "quartile", "most", "sentences"),
-            _lengths(sets),
+            _lengths(sets | short),
         ),
+        SHORT,
         "## Overlap between articles of a set\n",
         OVERLAP,
-        _table(("set", "different sentences", "repeated", "nearest: quartile", "median", "quartile"), _overlaps(sets)),
+        _table(
+            ("set", "different sentences", "repeated", "nearest: quartile", "median", "quartile"),
+            _overlaps(sets | short),
+        ),
         "## Gold\n",
         _table(("entity type", *etlch), _type_counts(etlch)),
         _table(("relation (the 25 most frequent)", *etlch), _relation_counts(etlch)),
@@ -45,7 +50,7 @@ def write(topics: list[Topic], records: dict[Path, list[Record]], cards: list[Ca
             _tasks(cards, records),
         ),
         "## Leakage\n",
-        f"Training against test, checked by `make data` on every build, which fails unless all are 0: shared topics {leak.topics}, "
+        f"Training against test, checked by `make data` on every build for each pair of sets, which fails unless all are 0: shared topics {leak.topics}, "
         f"shared sentences {leak.sentences}, the same after normalisation {leak.normalised}, shared {NGRAM}-grams of characters "
         f"{leak.ngrams}.\n",
         LIMITS,
@@ -64,7 +69,7 @@ REPORTED = ("## Articles", "## Overlap", "## Gold", "## Leakage")
 INTRODUCTION = """# Data card
 
 Made by `make data` from `data/knowledge/` (topics written for this project) and `tasks/*.yaml`; deterministic, checksums
-in `manifest.json`. Licence: CC-BY-4.0. Language: Traditional Chinese (Taiwan).
+in `manifest.json`. Licence: CC-BY-4.0. Languages: Traditional Chinese (Taiwan); English in the files with `en` in their names.
 
 | file | what |
 |---|---|
@@ -72,11 +77,17 @@ in `manifest.json`. Licence: CC-BY-4.0. Language: Traditional Chinese (Taiwan).
 | `etlch/train.jsonl`, `etlch/test.jsonl` | Records: article, entities with offsets, triples, and the fields the JSON task asks for |
 | `etlch/<task>_<scale>.json` | LlamaFactory alpaca rows; the set of 100 is the beginning of the set of 300, and so on |
 | `etlch/<task>_test.json` | the same for the test set |
+| `short/train.jsonl`, `short/test.jsonl`; `short/train_en.jsonl`, `short/test_en.jsonl` | Records: two or three neighbouring sentences |
+| `short/<task>_<scale>.json`, `short/<task>_test.json` | the rows of the tasks on short texts, `entities`, `triples`, `fields` and `-en` |
 """
 
 ARTICLES = """An article keeps sentences of one topic (or of two of the same theme) in reading order and takes one wording of each. Topics
 are dealt out evenly. The three tasks share the articles, as views of the same record. Train and validation together are the
 sizes of the paper; a config takes its validation rows from them with `val_size`.
+"""
+
+SHORT = """A short text is a piece of one topic: the topic's sentences are cut in neighbouring twos and threes, each in one wording, and topics are
+dealt out in turn. Chinese pieces share no sentence; English topics are too few for a hundred, so that some of their sentences come twice.
 """
 
 OVERLAP = """Repeated: the share of the sentences that stand, in the same wording, in another article of the same set too. Nearest: the
