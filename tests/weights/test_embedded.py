@@ -13,7 +13,10 @@ from etlch.weights import make, recipe
 pytestmark = pytest.mark.slow
 
 NEWS = "台積電董事長魏哲家3日在新竹宣布，將與博世、英飛凌在德國德勒斯登興建晶圓廠，預定2027年底量產。"
-NEWS_EN = "The German company Siemens opened a plant in Austin in 2021, and Angela Merkel visited it in May."
+NEWS_EN = (
+    "NASA launched the James Webb Space Telescope on 25 December 2021 from Kourou in French Guiana. "
+    "The telescope was built by Northrop Grumman and cost about 10 billion dollars."
+)
 
 
 @pytest.fixture
@@ -57,7 +60,7 @@ def test_a_few_steps_of_the_demos_training(weights, root, tmp_path):
     ("name", "task", "text", "wanted"),
     [
         ("gemma3-270m", "entities", NEWS, {("組織", "台積電"), ("地理地區", "德國"), ("專業", "董事長")}),
-        ("smollm2-135m", "entities-en", NEWS_EN, {("location", "Austin"), ("time", "2021")}),
+        ("smollm2-135m", "entities-en", NEWS_EN, {("organization", "Northrop Grumman"), ("location", "French Guiana")}),
     ],
 )
 def test_the_ready_adapter_reads_the_news(weights, name, task, text, wanted):
