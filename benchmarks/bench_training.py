@@ -35,17 +35,18 @@ def train(command: list[str], config: str, steps: int) -> tuple[float, float, fl
             "plot_loss=false",
         ]
         given += [f"output_dir={output}", "save_steps=100000"]
-        process = subprocess.Popen([*command, *given], cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-        _, errors = process.communicate()
-        if process.returncode:
-            sys.exit(errors.decode()[-2000:])
+        with (Path(folder) / "stderr").open("w+b") as errors:
+            process = subprocess.Popen([*command, *given], cwd=ROOT, stdout=subprocess.DEVNULL, stderr=errors)
+            _, status, used = os.wait4(process.pid, 0)  # of this process and those that it waited for, and no other
+            process.returncode = os.waitstatus_to_exitcode(status)
+            if process.returncode:
+                errors.seek(0)
+                sys.exit(errors.read().decode()[-2000:])
         lines = [json.loads(line) for line in (output / "trainer_log.jsonl").open() if "loss" in line]
     first, last = lines[SKIPPED - 1], lines[-1]
     seconds = _seconds(last["elapsed_time"]) - _seconds(first["elapsed_time"])
-    import resource
-
-    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20
-    return seconds / (steps - SKIPPED), (last["total_tokens"] - first["total_tokens"]) / max(seconds, 1), peak
+    tokens = last["total_tokens"] - first["total_tokens"]
+    return seconds / (steps - SKIPPED), tokens / max(seconds, 1), used.ru_maxrss / 2**20
 
 
 def _seconds(clock: str) -> int:

@@ -10,7 +10,7 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -89,7 +89,7 @@ def _do(step: Step, title: str, left: float, log) -> None:
     started, position = time.monotonic(), log.tell()
     environment = os.environ | {"PYTHONUNBUFFERED": "1"}
     process = subprocess.Popen([sys.executable, "-m", *step.command], stdout=log, stderr=log, env=environment)
-    show = _line if sys.stdout.isatty() else _nothing
+    show = _line if sys.stdout.isatty() else lambda text: None
     try:
         while process.poll() is None:
             done = _share(log.name, position)
@@ -122,6 +122,3 @@ def _minutes(seconds: float) -> str:
 
 def _line(text: str) -> None:
     print(f"\r\033[K{text}", end="", flush=True)
-
-
-_nothing: Callable[[str], None] = lambda text: None  # noqa: E731

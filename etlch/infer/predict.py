@@ -30,9 +30,7 @@ from etlch.records import dump_json, read_jsonl, write_text
 ANSWERS, RUN = "generated_predictions.jsonl", "run.json"
 RAW = "predict"  # the folder of the answers to all test sets, which are cut into run folders beside it
 JOURNAL = "answers.jsonl"
-DECODED = (
-    "decoding.json"  # in an adapter's folder: the settings of its last answers that no config of LlamaFactory's has
-)
+DECODED = "decoding.json"  # beside an adapter: settings of its last answers that LlamaFactory does not know
 SCHEMA_PACKAGE = "llguidance"  # what keeps answers in their shape (etlch/infer/grammar.py)
 DECODING = (
     "do_sample",

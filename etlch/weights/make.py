@@ -107,7 +107,7 @@ def _write(recipe: Recipe, folder: Path, say: Say) -> None:
         say(f"{recipe.title}: from the hub, {recipe.model}")
         _download(recipe.model, folder)
         return
-    say(f"{recipe.title}: {sources.told(recipe.sources[:1])}; read, checked and converted once, half a minute")
+    say(f"{recipe.title}: {recipe.sources[0]}; read, checked and converted once, half a minute")
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
         path = sources.fetch(recipe, Path(scratch) / "joined.gguf")
         free, wanted_free = shutil.disk_usage(folder).free, _ROOM * path.stat().st_size

@@ -40,6 +40,9 @@ class Source:
     place: str
     files: tuple[str, ...] = ()
 
+    def __str__(self) -> str:
+        return f"{self.kind} {self.place}"
+
 
 @dataclass(frozen=True, slots=True)
 class Keep:

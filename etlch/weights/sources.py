@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 from etlch.checksums import of_file
@@ -23,7 +23,7 @@ def fetch(recipe: Recipe, target: Path) -> Path:
         try:
             return _TAKE[source.kind](source, recipe.sha256, target)
         except EtlchError as error:
-            failures.append(f"{source.kind} {source.place}: {error}")
+            failures.append(f"{source}: {error}")
         except OSError as error:
             raise EtlchError(f"{error.filename or target}: cannot be written ({error.strerror or error})") from None
     raise EtlchError(f"{recipe.folder / 'model.yaml'}: no source has the weights: " + "; ".join(failures))
@@ -108,8 +108,3 @@ def _demand(found: str, expected: str, what: str, advice: str) -> None:
 
 
 _TAKE = {"package": _package, "hub": _hub, "path": _path}
-
-
-def told(sources: Sequence[Source]) -> str:
-    """The sources in a line."""
-    return ", ".join(f"{source.kind} {source.place}" for source in sources)
