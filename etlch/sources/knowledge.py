@@ -224,7 +224,7 @@ def _repeated(path: Path, topic: Topic, seen: dict[str, str]) -> Iterator[str]:
 
 
 def _problems_of_head(file: YamlFile) -> Iterator[str]:
-    allowed = {"theme": THEMES, "split": ("train", "test"), "lang": ("zh-TW", "en")}
+    allowed = {"theme": THEMES, "split": ("train", "validation", "test"), "lang": ("zh-TW", "en")}
     for key in _HEAD:
         value = file.data.get(key)
         if not isinstance(value, str) or not value:
