@@ -14,8 +14,8 @@ from pathlib import Path
 
 from safetensors.torch import load_file, save_file
 
-from etlch.launch import DONE
 from etlch.records import write_text
+from etlch.trainer.launch import DONE
 from etlch.weights import recipe
 
 ROOT = Path(__file__).resolve().parents[1]

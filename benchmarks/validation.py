@@ -15,8 +15,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from etlch.build.leakage import NGRAM, normalise
-from etlch.sources.knowledge import Topic, load_topics
+from etlch.knowledge.leakage import NGRAM, normalise
+from etlch.knowledge.topics import Topic, load_topics
 
 ROOT = Path(__file__).resolve().parents[1]
 SEED = 20261125
@@ -66,7 +66,9 @@ def make(folder: Path, sizes: dict[str, int]) -> None:
     for name in LINKED:
         (folder / name).symlink_to(ROOT / name)
     (folder / "configs").symlink_to("llamafactory_configs")
-    code = f"from etlch.build import dataset as d; {'; '.join(f'd.{key} = {value!r}' for key, value in sizes.items())}"
+    code = (
+        f"from etlch.examples import dataset as d; {'; '.join(f'd.{key} = {value!r}' for key, value in sizes.items())}"
+    )
     code += "; import pathlib; root = pathlib.Path('.'); d.write(d.build(root), root)"
     subprocess.run([sys.executable, "-c", code], cwd=folder, check=True, stdout=subprocess.DEVNULL)
 

@@ -14,8 +14,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from etlch import configs, machine
+from etlch import machine
 from etlch.errors import EtlchError
+from etlch.trainer import configs
 from etlch.weights import recipe
 
 LOG = Path("runs/demo/demo.log")

@@ -15,11 +15,11 @@ from typing import Any
 
 import yaml
 
-from etlch import launch
-from etlch.configs import Config
 from etlch.errors import EtlchError
 from etlch.records import dump_json, write_text
 from etlch.tasks import load_cards
+from etlch.trainer import launch
+from etlch.trainer.configs import Config
 
 FILE_SIZE = 5  # GB
 SAMPLING = ("temperature", "top_p", "top_k", "min_p", "typical_p", "repetition_penalty")

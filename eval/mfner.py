@@ -17,13 +17,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from etlch import launch
 from etlch.errors import EtlchError
 from etlch.infer.predict import RAW
-from etlch.mfner import energy, grid
-from etlch.mfner.energy import Machine
+from etlch.mfner import grid
 from etlch.records import write_text
 from etlch.sources.corpora import CORPORA
+from etlch.trainer import energy, launch
+from etlch.trainer.energy import Machine
 from eval import mfner_analysis as analysis
 from eval.mfner_answers import Answered, Sentence, plan, read, read_all, runs
 from eval.published import FOLDER, Paper, load_paper

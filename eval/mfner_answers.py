@@ -9,14 +9,14 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from etlch import launch
 from etlch.checksums import of_file
-from etlch.configs import rows_of
 from etlch.errors import EtlchError
 from etlch.formats import FORMATS, Schema
 from etlch.infer.predict import ANSWERS, RAW, RUN
 from etlch.mfner.build import PLAN
 from etlch.records import Entity, Record, read_jsonl, read_records
+from etlch.trainer import launch
+from etlch.trainer.configs import rows_of
 from eval.answers import same_prompt
 
 

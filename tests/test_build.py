@@ -5,12 +5,13 @@ import time
 
 import pytest
 
-from etlch.build import dataset, leakage
-from etlch.build.compose import compose
-from etlch.build.datacard import nearest_shares
 from etlch.errors import EtlchError
+from etlch.examples import dataset
+from etlch.knowledge import leakage
+from etlch.knowledge.compose import compose
+from etlch.knowledge.datacard import nearest_shares
+from etlch.knowledge.topics import Sentence, Topic, Wording
 from etlch.records import Record, read_records
-from etlch.sources.knowledge import Sentence, Topic, Wording
 from etlch.tasks import load_cards
 
 

@@ -5,8 +5,8 @@ import json
 import pytest
 import yaml
 
-from etlch import check, configs
 from etlch.errors import EtlchError
+from etlch.trainer import check, configs
 
 SCALES = (100, 300, 500, 1000)
 

@@ -5,8 +5,8 @@ import sys
 import pytest
 
 from etlch import demo
-from etlch.configs import read
 from etlch.errors import EtlchError
+from etlch.trainer.configs import read
 
 
 @pytest.fixture

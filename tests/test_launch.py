@@ -7,10 +7,10 @@ import sys
 import pytest
 import yaml
 
-from etlch import launch
 from etlch.errors import EtlchError
 from etlch.infer import predict
 from etlch.records import read_jsonl
+from etlch.trainer import launch
 
 SCRIPT = """#!{python}
 import json, os, sys, yaml

@@ -5,11 +5,11 @@ from collections import Counter
 
 import pytest
 
-from etlch.build import dataset
-from etlch.build.paragraphs import paragraphs
 from etlch.errors import EtlchError
+from etlch.examples import dataset
+from etlch.knowledge.paragraphs import paragraphs
+from etlch.knowledge.topics import Sentence, Topic, Wording, load_topics
 from etlch.records import Entity
-from etlch.sources.knowledge import Sentence, Topic, Wording, load_topics
 
 SENTENCES = 13  # of each topic: cut into twos and threes, one may be left over
 

@@ -7,9 +7,9 @@ import threading
 import pytest
 import yaml
 
-from etlch.build import publish
 from etlch.cli import main
 from etlch.errors import EtlchError
+from etlch.examples import publish
 from etlch.records import write_records
 
 CARD = """name: {name}

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from etlch.build import dataset
 from etlch.errors import EtlchError, ManyErrors
+from etlch.examples import dataset
 from etlch.records import Record, write_records
 from etlch.tasks import load_card, load_cards
 

@@ -31,7 +31,7 @@ def add(commands: argparse._SubParsersAction, raw: type[argparse.HelpFormatter])
 
 
 def _data(options: argparse.Namespace) -> int:
-    from etlch.build import dataset
+    from etlch.examples import dataset
 
     root = Path()
     files = dataset.build(root)
@@ -45,8 +45,8 @@ def _data(options: argparse.Namespace) -> int:
 
 
 def _knowledge(options: argparse.Namespace) -> int:
-    from etlch.build.dataset import KNOWLEDGE
-    from etlch.sources import knowledge
+    from etlch.examples.dataset import KNOWLEDGE
+    from etlch.knowledge import topics as knowledge
 
     topics, problems = knowledge.load_files(options.files or knowledge.topic_files(KNOWLEDGE))
     if options.files:

@@ -25,7 +25,7 @@ def add(commands: argparse._SubParsersAction, raw: type[argparse.HelpFormatter])
 
 
 def _run(options: argparse.Namespace) -> int:
-    from etlch.build import publish
+    from etlch.examples import publish
 
     root = Path()
     cards = publish.family_cards(root, options.family)

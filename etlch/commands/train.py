@@ -34,7 +34,7 @@ def add(commands: argparse._SubParsersAction, raw: type[argparse.HelpFormatter])
 
 
 def _check(options: argparse.Namespace) -> int:
-    from etlch import check
+    from etlch.trainer import check
 
     paths = [item for item in options.overrides if "=" not in item]
     overrides = [item for item in options.overrides if "=" in item]
@@ -47,7 +47,7 @@ def _check(options: argparse.Namespace) -> int:
 
 
 def _train(options: argparse.Namespace) -> int:
-    from etlch import launch
+    from etlch.trainer import launch
 
     print(launch.train(options.config, options.overrides, options.force))
     return 0

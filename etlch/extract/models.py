@@ -7,11 +7,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from etlch import configs, launch, machine
-from etlch.configs import Config
+from etlch import machine
 from etlch.errors import EtlchError
 from etlch.infer.predict import DECODED, RUN
 from etlch.tasks import Card
+from etlch.trainer import configs, launch
+from etlch.trainer.configs import Config
 from etlch.weights import make, recipe
 
 _BASE: Config = {"stage": "sft", "finetuning_type": "lora", "do_sample": False, "max_new_tokens": 1600, "seed": 42}

@@ -38,9 +38,9 @@ def _shaped(start: Callable[[Job], tuple], job: Job) -> tuple:
 
 
 def _local(job: Job) -> tuple:
-    from etlch import launch
     from etlch.infer.loading import Loaded
     from etlch.infer.local import LocalEngine
+    from etlch.trainer import launch
 
     launch.require_hardware(job.path, job.config)
     loaded = Loaded(job.config)

@@ -14,9 +14,9 @@ from functools import cached_property
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
-from etlch import configs
-from etlch.configs import Config
 from etlch.errors import EtlchError
+from etlch.trainer import configs
+from etlch.trainer.configs import Config
 from etlch.weights import make
 
 if TYPE_CHECKING:
@@ -137,7 +137,7 @@ class Loaded:
 @contextlib.contextmanager
 def _advice() -> Iterator[None]:
     """Turn a failure of LlamaFactory's into one EtlchError that says what to do."""
-    from etlch import launch
+    from etlch.trainer import launch
 
     try:
         yield

@@ -20,12 +20,12 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Protocol
 
-from etlch import configs, launch
 from etlch.checksums import of_file
-from etlch.configs import Config
 from etlch.errors import EtlchError
 from etlch.infer.journal import Journal, Made
 from etlch.records import dump_json, read_jsonl, write_text
+from etlch.trainer import configs, launch
+from etlch.trainer.configs import Config
 
 ANSWERS, RUN = "generated_predictions.jsonl", "run.json"
 RAW = "predict"  # the folder of the answers to all test sets, which are cut into run folders beside it

@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from etlch.configs import Config
 from etlch.endpoint.budget import Budget, Prices
 from etlch.endpoint.client import Endpoint, UnansweredError, Where, is_address
 from etlch.endpoint.halt import Halt, StopError
@@ -28,6 +27,7 @@ from etlch.infer.journal import Made
 from etlch.infer.loading import Prompt
 from etlch.infer.local import DEFAULT_NEW_TOKENS
 from etlch.infer.shapes import Shape
+from etlch.trainer.configs import Config
 
 FINISHED = ("stop", "eos", "")
 PAID = "paid.jsonl"

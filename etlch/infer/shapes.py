@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from etlch import configs
 from etlch.errors import EtlchError
 from etlch.records import Record, read_records
 from etlch.tasks import Card, load_cards
+from etlch.trainer import configs
 
 if TYPE_CHECKING:
     from etlch.infer.loading import Prompt

@@ -15,12 +15,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from etlch.errors import EtlchError
+from etlch.knowledge.topics import Topic, load_topics
 from etlch.mfner import mixes, prompts
 from etlch.mfner.mixes import Dataset
 from etlch.mfner.prompts import Row
 from etlch.records import Record, dump_json, write_text
 from etlch.sources import corpora
-from etlch.sources.knowledge import Topic, load_topics
 
 SEED = 20260327
 PLAN = "plan.json"

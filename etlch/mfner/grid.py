@@ -19,12 +19,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from etlch import configs, launch
-from etlch.configs import Config
 from etlch.errors import EtlchError
 from etlch.infer import engines, predict
-from etlch.mfner import build, energy, mixes
+from etlch.mfner import build, mixes
 from etlch.mfner.build import Limits
+from etlch.trainer import configs, energy, launch
+from etlch.trainer.configs import Config
 
 RUNS = Path("runs/mfner")
 PREDICT = Path("llamafactory_configs/mfner_predict.yaml")

@@ -18,8 +18,8 @@ from etlch.endpoint.client import Endpoint, Where, completion_limit
 from etlch.endpoint.halt import Halt
 from etlch.endpoint.sender import Patience, Sender, Tally
 from etlch.errors import EtlchError, ManyErrors
+from etlch.knowledge.topics import load_topics
 from etlch.records import dump_json, write_records, write_text
-from etlch.sources.knowledge import load_topics
 from etlch.tasks import load_card
 from etlch.teach import tables, templates
 from etlch.teach.asking import Asker

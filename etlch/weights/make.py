@@ -124,7 +124,7 @@ def _download(model: str, folder: Path) -> None:
     try:
         snapshot_download(model, local_dir=folder, ignore_patterns=["*.gguf", "*.pth", "original/*"])
     except Exception as error:  # the hub's library raises whatever its libraries raise
-        from etlch import launch
+        from etlch.trainer import launch
 
         said = _said(error)
         raise EtlchError(f"model: {model}: {launch.advice(said) or said}") from None

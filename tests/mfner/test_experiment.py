@@ -6,11 +6,12 @@ from collections import Counter
 import pytest
 import yaml
 
-from etlch import cli, configs
+from etlch import cli
 from etlch.errors import EtlchError
 from etlch.formats import FORMATS, Schema
-from etlch.mfner import build, energy, grid, mixes, prompts
+from etlch.mfner import build, grid, mixes, prompts
 from etlch.records import Entity, Record, read_records
+from etlch.trainer import configs, energy
 
 # sections 3.2, 4.4 and 5.4: formats that never meet a corpus with discontinuous mentions
 NOT_DISCONTINUOUS = {"multi_bio", "multi_tag", "single_tag", "multi_span", "single_span"}
@@ -238,7 +239,7 @@ def test_checkpoints_answer_the_validation_set(small, trained, monkeypatch):
     asked = []
     monkeypatch.setattr("etlch.infer.predict.with_engine", lambda job, *rest: asked.append(job) or [])
     run = grid.run(small, "draw2/multi_span")
-    monkeypatch.setattr("etlch.launch.train", lambda config, overrides: trained(run, 5, 10))
+    monkeypatch.setattr("etlch.trainer.launch.train", lambda config, overrides: trained(run, 5, 10))
     grid.train(run)
     assert [job.output.as_posix() for job in asked] == [
         "runs/mfner/gemma/draw2/multi_span/checkpoint-5/predict",
@@ -273,7 +274,7 @@ def test_the_formula_gives_table_9(clock, kwh, grams):
 
 
 def test_without_codecarbon_nothing_is_measured(tmp_path, monkeypatch):
-    monkeypatch.setattr("etlch.mfner.energy.find_spec", lambda name: None)
+    monkeypatch.setattr("etlch.trainer.energy.find_spec", lambda name: None)
     with energy.measured(tmp_path):
         pass
     assert list(tmp_path.iterdir()) == []

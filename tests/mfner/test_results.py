@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from etlch import launch
 from etlch.errors import EtlchError
-from etlch.mfner import energy, grid
+from etlch.mfner import grid
 from etlch.records import Entity, Record
+from etlch.trainer import energy, launch
 from eval import mfner, mfner_analysis, mfner_figures
 from eval.mfner_answers import Answered, Sentence, read, read_all
 

@@ -8,9 +8,9 @@ import pytest
 import yaml
 
 from etlch import export as exporting
-from etlch import launch
 from etlch.cli import main
 from etlch.errors import EtlchError
+from etlch.trainer import launch
 
 SUMMARY = (
     "system,base_model,scale,task,samples,unanswered,invalid,rougeL,json_parse_ok,entity_f1,other\n"

@@ -14,8 +14,8 @@ import pytest
 import yaml
 from scripted import FACT, HEADER, Call, Drop, Fail, Page, Say, Server, Stall, facts, good
 
-from etlch.build.dataset import task_files
 from etlch.cli import main
+from etlch.examples.dataset import task_files
 from etlch.records import read_records
 from etlch.tasks import load_card
 

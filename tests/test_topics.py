@@ -6,7 +6,7 @@ import pytest
 
 from etlch.cli import main
 from etlch.errors import EtlchError, ManyErrors
-from etlch.sources.knowledge import THEMES, load_topic, load_topics, parse_markup, parse_triple, summary
+from etlch.knowledge.topics import THEMES, load_topic, load_topics, parse_markup, parse_triple, summary
 
 TOPIC = """topic: 測試
 theme: 自然科學
@@ -109,7 +109,7 @@ def test_the_command_counts_what_is_right_and_goes_on_after_a_bad_file(tmp_path,
     assert re.search(r"^sentences +4$", out, re.M) and re.search(r"^topics +2$", out, re.M)
     assert err.splitlines() == [
         f"error: {none}: cannot be read (No such file or directory)",
-        f"{bad}:3: split: found 'dev' (expected one of train, test)",
+        f"{bad}:3: split: found 'dev' (expected one of train, validation, test)",
         f"{last}:6: the same sentence as {good}:6: 黃金比例約為1.618。",
         f"{last}:6: the same sentence as {good}:6: 1.618稱為黃金比例。",
     ]

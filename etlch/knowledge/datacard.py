@@ -8,9 +8,9 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from etlch.build.leakage import NGRAM, Leakage, sentences
+from etlch.knowledge.leakage import NGRAM, Leakage, sentences
+from etlch.knowledge.topics import THEMES, TYPES, Topic, by_language
 from etlch.records import Record
-from etlch.sources.knowledge import THEMES, TYPES, Topic, by_language
 from etlch.tasks import Card
 
 Row = tuple[object, ...]

@@ -9,12 +9,12 @@ import hashlib
 import json
 from pathlib import Path
 
-from etlch.build import datacard, leakage
-from etlch.build.compose import compose
-from etlch.build.paragraphs import paragraphs
 from etlch.errors import EtlchError, ManyErrors
+from etlch.knowledge import datacard, leakage
+from etlch.knowledge.compose import compose
+from etlch.knowledge.paragraphs import paragraphs
+from etlch.knowledge.topics import load_topics
 from etlch.records import Record, dump_json, read_records, write_text
-from etlch.sources.knowledge import load_topics
 from etlch.tasks import Card, load_cards
 
 SEED = 20250821

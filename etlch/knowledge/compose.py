@@ -10,8 +10,8 @@ import random
 from collections.abc import Sequence
 
 from etlch.errors import EtlchError
+from etlch.knowledge.topics import TYPES_OF, Sentence, Topic, Wording
 from etlch.records import Entity, Record, Triple
-from etlch.sources.knowledge import TYPES_OF, Sentence, Topic, Wording
 
 MIN_LENGTH, MAX_LENGTH = 200, 1200
 JOIN_ABOVE = 620  # characters; a longer article is joined from two topics of one theme

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from etlch.build.dataset import DATA_CARD
 from etlch.errors import EtlchError
+from etlch.examples.dataset import DATA_CARD
 from etlch.records import Record, read_records, write_text
 from etlch.tasks import Card, load_cards
 

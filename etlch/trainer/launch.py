@@ -16,10 +16,11 @@ import time
 from collections import deque
 from pathlib import Path
 
-from etlch import configs, machine
-from etlch.configs import Config
+from etlch import machine
 from etlch.errors import EtlchError
 from etlch.records import write_text
+from etlch.trainer import configs
+from etlch.trainer.configs import Config
 from etlch.weights import make
 
 STARTED, DONE = ".started.json", ".done.json"

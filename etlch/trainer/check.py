@@ -12,9 +12,10 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from etlch import configs, machine
-from etlch.configs import Config
+from etlch import machine
 from etlch.errors import EtlchError
+from etlch.trainer import configs
+from etlch.trainer.configs import Config
 from etlch.weights import make
 
 DEFAULT_CUTOFF, DEFAULT_NEW_TOKENS = 2048, 1024

@@ -9,10 +9,10 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 
-from etlch.build.compose import fields, joined, recurring_relations
 from etlch.errors import EtlchError
+from etlch.knowledge.compose import fields, joined, recurring_relations
+from etlch.knowledge.topics import Sentence, Topic
 from etlch.records import Record
-from etlch.sources.knowledge import Sentence, Topic
 
 SIZES = (2, 3)  # sentences
 JOINTS = {"zh-TW": "", "en": " "}

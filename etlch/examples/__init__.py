@@ -1,0 +1,1 @@
+"""Records and task cards -> the rows that LlamaFactory trains on."""
