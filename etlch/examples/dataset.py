@@ -10,6 +10,7 @@ import json
 from pathlib import Path
 
 from etlch.errors import EtlchError, ManyErrors
+from etlch.examples import deal, rows
 from etlch.knowledge import datacard, leakage
 from etlch.knowledge.compose import compose
 from etlch.knowledge.paragraphs import paragraphs
@@ -25,7 +26,6 @@ SHORT = {"zh-TW": ("", 300, 150), "en": ("_en", 100, 75)}  # language -> name, p
 REGISTRY = Path("dataset_info.json")
 MANIFEST = Path("data/manifest.json")
 DATA_CARD = Path("data/README.md")
-COLUMNS = {"prompt": "instruction", "query": "input", "response": "output"}
 
 Files = dict[Path, str]
 
@@ -42,10 +42,10 @@ def build(root: Path, tasks: Path | None = None) -> Files:
             records[Path(f"data/short/{split}{name}.jsonl")] = paragraphs(
                 topics, split, lang, count, f"short-{split}{name}", SEED
             )
-    for path, rows in records.items():
-        files[path] = "".join(dump_json(record.to_json()) + "\n" for record in rows)
+    for path, those in records.items():
+        files[path] = "".join(dump_json(record.to_json()) + "\n" for record in those)
     leak = _demand_no_leak(records)
-    cards = load_cards(tasks or root / "tasks")
+    cards = [card for card in load_cards(tasks or root / "tasks") if card.test]  # others are an experiment's
     registry: dict[str, dict] = {}
     for card in cards:
         files |= task_files(card, root, records, registry)
@@ -57,9 +57,9 @@ def build(root: Path, tasks: Path | None = None) -> Files:
 
 def _demand_no_leak(records: dict[Path, list[Record]]) -> leakage.Leakage:
     """Compare each test set with the training set beside it; returns what the largest one shares: nothing. Raises ManyErrors."""
-    for path, rows in records.items():
+    for path, those in records.items():
         if path.name.startswith("test"):
-            found = leakage.measure(records[path.with_name(path.name.replace("test", "train"))], rows)
+            found = leakage.measure(records[path.with_name(path.name.replace("test", "train"))], those)
             if not found.clean:
                 raise ManyErrors([f"{path}: the test set leaks into the training set:", *found.examples])
     return leakage.measure(records[ETLCH_TRAIN], records[ETLCH_TEST])
@@ -73,18 +73,13 @@ def task_files(card: Card, root: Path, made: dict[Path, list[Record]], registry:
         raise EtlchError(f"{card.train}: found {len(train)} records (task {card.name!r} wants scale {card.scales[-1]})")
     parts: list[tuple[int | str, list[Record]]] = [(scale, train[:scale]) for scale in card.scales]
     parts.append(("test", test))
-    rows = {record.id: _row(card, record) for record in (*train, *test)}
+    lines = {record.id: dump_json(deal.one(card, record, SEED).to_json()) for record in (*train, *test)}
     files: Files = {}
     for part, subset in parts:
         path = Path("data") / card.family / f"{card.name}_{part}.json"
-        files[path] = "[\n" + ",\n".join(rows[record.id] for record in subset) + "\n]\n"
-        registry[card.dataset(part)] = {"file_name": path.as_posix(), "columns": COLUMNS}
+        files[path] = rows.as_file(lines[record.id] for record in subset)
+        registry[card.dataset(part)] = rows.entry(path.as_posix(), test=card.name if part == "test" else "")
     return files
-
-
-def _row(card: Card, record: Record) -> str:
-    row = {"id": record.id, "instruction": card.question(record), "input": record.text, "output": card.answer(record)}
-    return dump_json(row)
 
 
 def _records(path: Path, root: Path, made: dict[Path, list[Record]]) -> list[Record]:
