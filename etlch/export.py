@@ -15,6 +15,7 @@ from typing import Any
 
 import yaml
 
+from etlch import runs
 from etlch.errors import EtlchError
 from etlch.records import dump_json, write_text
 from etlch.tasks import load_cards
@@ -65,7 +66,7 @@ def config_of(adapter: Path, out: Path, dtype: str | None) -> Config:
     from etlch.extract import models
 
     found = models.config_of(adapter=adapter)
-    trained = launch.read_stamp(adapter, launch.DONE).get("config", {})
+    trained = runs.read_stamp(adapter, runs.DONE).get("config", {})
     half = "bfloat16" if trained.get("bf16") else "float16" if trained.get("fp16") else "float32"
     return {
         "model_name_or_path": found["model_name_or_path"],
@@ -115,7 +116,7 @@ def _decode_greedily(folder: Path) -> None:
 def card(adapter: Path, config: Config, report: Path) -> str:
     """README.md: what the model is, what it was trained on, what was measured, how it is asked."""
     base = str(config["model_name_or_path"])
-    stamp = launch.read_stamp(adapter, launch.DONE)
+    stamp = runs.read_stamp(adapter, runs.DONE)
     name = adapter.parent.name if adapter.name == "adapter" else adapter.name
     front: dict[str, Any] = {"base_model": base, "library_name": "transformers", "pipeline_tag": "text-generation"}
     front |= {"tags": ["information-extraction", "llama-factory", "lora", "merged"]}

@@ -1,50 +1,39 @@
-"""Model answers: find the runs of an experiment, join each answer with its gold record, refuse whatever does not fit.
+"""Join each answer with the row that was asked and the record it asked about; refuse whatever does not fit.
 
-A run is a folder `runs/<experiment>/<system>/<task>/` with `generated_predictions.jsonl` (LlamaFactory's rows `prompt`,
-`predict`, `label`, whatever engine made them) and `run.json`. Without run.json the folder names give system and task. The
-gold is the card's test set, joined by order and checked by prompt; LlamaFactory's `label` is not used, it can be cut.
+The rows are those of the run's data file (run.json names it) or, for answers made elsewhere, what the card asks of its test
+set. A record stands in the card's test set or, for an experiment's drawn data, in the records beside the rows. Every turn of
+a row is looked for in the prompt, in order; LlamaFactory's `label` is not used, it can be cut.
 """
 
 from __future__ import annotations
 
-import json
 import unicodedata
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
-from itertools import islice
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby, islice
 from pathlib import Path
 from typing import Any
 
 from etlch.errors import EtlchError, ManyErrors
-from etlch.infer.predict import ANSWERS, RAW, RUN
+from etlch.examples import deal
+from etlch.examples import rows as row_files
+from etlch.examples.drawn import RECORDS
+from etlch.examples.rows import Row
 from etlch.records import Record, read_jsonl, read_records
+from etlch.runs import RUN, Run
 from etlch.tasks import Card, load_cards
-from etlch.weights.recipe import WEIGHTS
 
 _KEPT_BYTES = 16 * 2**20
 _FIELDS = ("prompt", "predict", "label")
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
-    """One system's answers to one task. `samples`: only the first so many test records were asked (None: all)."""
-
-    file: Path
-    system: str
-    task: str
-    base_model: str = ""
-    scale: int = 0
-    adapter: str | None = None
-    samples: int | None = None
-    info: dict[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
 class Answer:
-    """One answer and the record whose text was asked about."""
+    """What was answered about one record: a text a row, one row but where a card asks key by key."""
 
     record: Record
-    text: str
+    rows: tuple[Row, ...]
+    texts: tuple[str, ...]
 
 
 class TestSet:
@@ -52,7 +41,7 @@ class TestSet:
 
     def __init__(self, path: str | Path):
         self.path = Path(path)
-        self._kept: list[Record] | None = None
+        self._kept: dict[str, Record] | None = None
 
     @property
     def small(self) -> bool:
@@ -60,30 +49,66 @@ class TestSet:
 
     def __iter__(self) -> Iterator[Record]:
         if self._kept is None and self.small:
-            self._kept = list(read_records(self.path))
-        return read_records(self.path) if self._kept is None else iter(self._kept)
+            self._kept = {record.id: record for record in read_records(self.path)}
+        return read_records(self.path) if self._kept is None else iter(self._kept.values())
+
+    def joined(self, rows: Iterator[Row]) -> Iterator[tuple[Row, Record]]:
+        """Each row with its record; of a large file the rows have to stand in its order. Raises EtlchError."""
+        records = iter(self)
+        record = None
+        for row in rows:
+            if self._kept is not None:
+                record = self._kept.get(row.record)
+            while record is None or (self._kept is None and record.id != row.record):
+                record = next(records, None) if self._kept is None else None
+                if record is None:
+                    raise EtlchError(f"{self.path}: no record {row.record!r} (expected one for each row of the data)")
+            yield row, record
 
 
 @dataclass(frozen=True, slots=True)
 class Gold:
-    """A card with its test set."""
+    """A card with its test set; None of a card that an experiment asks about drawn records."""
 
     card: Card
-    test: TestSet
+    test: TestSet | None
 
-    @property
-    def path(self) -> Path:
-        return self.test.path
+    def asked(self, run: Run) -> Iterator[tuple[Row, Record]]:
+        """The rows that a run was asked, each with its record. Raises EtlchError."""
+        file = (run.info.get("data") or {}).get("file")
+        rows = row_files.read(Path(file)) if file and Path(file).is_file() else iter(())
+        first = next(rows, None)
+        if first is not None and first.card:
+            test = self.test or _drawn_records(Path(file).with_name(RECORDS))
+            yield from test.joined(_chained(first, rows))
+        elif self.test is None:
+            raise EtlchError(f"{run.file.parent / RUN}: data: found {file!r} (expected the rows that {run.card} asked)")
+        else:
+            yield from ((deal.one(self.card, record), record) for record in self.test)
+
+
+def _chained(first: Row, rows: Iterator[Row]) -> Iterator[Row]:
+    yield first
+    yield from rows
+
+
+_DRAWN: dict[tuple[Path, int], TestSet] = {}
+
+
+def _drawn_records(path: Path) -> TestSet:
+    """The records of a draw, read once for all runs that were asked about them."""
+    key = (path, path.stat().st_mtime_ns if path.is_file() else 0)
+    return _DRAWN.setdefault(key, TestSet(path))
 
 
 def load_gold(tasks: str | Path) -> dict[str, Gold]:
-    """Task -> card and test set, for every card of a folder. Paths in cards are relative to the folder's parent."""
+    """Card's name -> card and test set, for every card of a folder. Paths in cards are relative to the folder's parent."""
     tasks = Path(tasks)
     tests: dict[Path, TestSet] = {}
     gold = {}
     for card in load_cards(tasks):
-        path = tasks.resolve().parent / card.test
-        gold[card.name] = Gold(card, tests.setdefault(path, TestSet(path)))
+        path = tasks.resolve().parent / card.test if card.test else None
+        gold[card.name] = Gold(card, tests.setdefault(path, TestSet(path)) if path else None)
     return gold
 
 
@@ -92,145 +117,62 @@ def squeeze(text: str) -> str:
     return "".join(text.split())
 
 
-def find_runs(folder: str | Path) -> tuple[list[Run], list[str]]:
-    """The runs of an experiment, sorted by system and task, and notices about folders without answers.
-
-    Raises EtlchError when there is none, ManyErrors for unreadable run.json files, for a system name that stands in
-    several folders, and for a system whose tasks disagree on its base model or scale.
-    """
-    folder = Path(folder)
-    if not folder.is_dir():
-        raise EtlchError(f"{folder}: no such folder (expected runs/<experiment>)")
-    files = sorted(path for path in folder.glob(f"*/*/{ANSWERS}") if path.parent.name != RAW)
-    if not files:
-        experiments = sorted({str(path.parents[2]) for path in folder.glob(f"*/*/*/{ANSWERS}")})
-        hint = f"; one of these? {', '.join(experiments)}" if experiments else ""
-        raise EtlchError(f"{folder}: no answers (expected <system>/<task>/{ANSWERS}){hint}")
-    runs: list[Run] = []
-    problems: list[str] = []
-    for file in files:
-        try:
-            runs.append(read_run(file))
-        except EtlchError as error:
-            problems.append(str(error))
-    problems += clashes(runs)
-    if problems:
-        raise ManyErrors(problems)
-    unanswered = sorted(path.parent for path in folder.glob(f"*/*/{RUN}") if not (path.parent / ANSWERS).exists())
-    notices = [f"{path}: {RUN} but no {ANSWERS}; not scored" for path in unanswered]
-    return sorted(runs, key=lambda run: (run.system, run.task)), notices
-
-
-def read_run(file: str | Path) -> Run:
-    """The run of one answers file, from the run.json beside it or, without one, from the folders' names."""
-    file = Path(file)
-    path = file.parent / RUN
-    names = file.resolve().parent
-    default = Run(file, system=names.parent.name, task=names.name)
-    if not path.exists():
-        return default
-    try:
-        row = json.loads(path.read_bytes().decode("utf-8-sig"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise EtlchError(f"{path}: cannot be read ({error})") from None
-    if not isinstance(row, dict):
-        raise EtlchError(f"{path}: found {type(row).__name__} (expected a JSON object)")
-    problems = [
-        f"{path}: {key}: found {row[key]!r:.60} (expected {expected})"
-        for key, expected, fits in (
-            ("system", "a name", lambda v: isinstance(v, str) and bool(v.strip())),
-            ("task", "a task's name", lambda v: isinstance(v, str) and bool(v.strip())),
-            ("base_model", "a string or null", lambda v: v is None or isinstance(v, str)),
-            ("adapter", "a string or null", lambda v: v is None or isinstance(v, str)),
-            ("scale", "a whole number, 0 for an untuned model", lambda v: type(v) is int and v >= 0),
-            ("samples", "a whole number above 0", lambda v: v is None or (type(v) is int and v > 0)),
-        )
-        if key in row and not fits(row[key])
-    ]
-    if problems:
-        raise ManyErrors(problems)
-    return Run(
-        file,
-        system=row.get("system", default.system),
-        task=row.get("task", default.task),
-        base_model=(row.get("base_model") or "").removesuffix(f"/{WEIGHTS}"),
-        scale=row.get("scale", 0),
-        adapter=row.get("adapter"),
-        samples=row.get("samples"),
-        info=row,
-    )
-
-
-def clashes(runs: Iterable[Run]) -> list[str]:
-    """Each system name of several folders, each task told twice, each system whose tasks disagree on model or scale."""
-    problems: list[str] = []
-    first: dict[str, Run] = {}
-    tasks: dict[tuple[str, str], Run] = {}
-    for run in runs:
-        other = first.setdefault(run.system, run)
-        if run.file.parents[1] != other.file.parents[1]:
-            problems.append(
-                f"{run.file.parent}: system {run.system!r} again (also {other.file.parent}; expected a name of its own)"
-            )
-            continue
-        for key in ("base_model", "scale"):
-            found, expected = getattr(run, key), getattr(other, key)
-            if found != expected:
-                problems.append(
-                    f"{run.file.parent / RUN}: {key}: found {found!r} (expected {expected!r} as in {other.file.parent})"
-                )
-        same = tasks.setdefault((run.system, run.task), run)
-        if same is not run:
-            problems.append(f"{run.file.parent}: task {run.task!r} of {run.system!r} again (also {same.file.parent})")
-    return problems
-
-
 def read_answers(run: Run, gold: Gold) -> Iterator[Answer]:
     """The run's answers in order, each with its record; constant memory.
 
     Raises EtlchError naming file and line: a line that is not JSON (cut, say), a key that is missing or not a string, a
-    prompt that is not the record's, too few or too many rows, an empty file.
+    prompt that is not the row's, too few or too many rows, an empty file.
     """
-    records = islice(gold.test, run.samples)
+    for _, group in groupby(_joined(run, gold), key=lambda joined: joined[1].id):
+        joined = list(group)
+        yield Answer(joined[0][1], tuple(row for row, _, _ in joined), tuple(text for _, _, text in joined))
+
+
+def _joined(run: Run, gold: Gold) -> Iterator[tuple[Row, Record, str]]:
+    asked = islice(gold.asked(run), run.samples)
     count = 0
-    for line, row in read_jsonl(run.file):
+    for line, found in read_jsonl(run.file):
         where = f"{run.file}:{line}"
-        prompt, text = _strings(row, where)
-        record = next(records, None)
-        if record is None:
-            asked = f"samples is {run.samples} in {RUN}" if run.samples else f"{gold.path} has no more records"
-            raise EtlchError(f"{where}: row {count + 1} is one too many (expected {count} rows: {asked})")
-        if not same_prompt(prompt, gold.card.prompt(record)):
-            raise EtlchError(f"{where}: {_other_prompt(prompt, record, gold)}")
+        prompt, text = _strings(found, where)
+        row, record = next(asked, (None, None))
+        if row is None:
+            known = f"samples is {run.samples} in {RUN}" if run.samples else f"{_source(run, gold)} has no more"
+            raise EtlchError(f"{where}: row {count + 1} is one too many (expected {count} rows: {known})")
+        if not same_prompt(prompt, row.turns):
+            raise EtlchError(f"{where}: {_other_prompt(prompt, row, run, gold)}")
         count += 1
-        yield Answer(record, text)
-    missing = sum(1 for _ in records)
+        yield row, record, text
+    missing = sum(1 for _ in asked)
     if missing:
         found = "no rows" if count == 0 else f"{count} rows"
-        hint = (
-            ""
-            if run.samples
-            else f'; if only the first {count or 30} were asked, say "samples": {count or 30} in {RUN}'
-        )
-        raise EtlchError(f"{run.file}: {found} (expected {count + missing}, one for each record of {gold.path}){hint}")
+        first = count or 30
+        hint = "" if run.samples else f'; if only the first {first} were asked, say "samples": {first} in {RUN}'
+        source = _source(run, gold)
+        raise EtlchError(f"{run.file}: {found} (expected {count + missing}, one for each row of {source}){hint}")
     if run.samples is not None and count < run.samples:
         raise EtlchError(
-            f"{run.file.parent / RUN}: samples: found {run.samples} (expected at most {count}, the records of {gold.path})"
+            f"{run.file.parent / RUN}: samples: found {run.samples} (expected at most {count}, the rows of {_source(run, gold)})"
         )
     if count == 0:
-        raise EtlchError(f"{run.file}: no rows, and {gold.path} has no records (expected at least one)")
+        raise EtlchError(f"{run.file}: no rows, and {_source(run, gold)} has none (expected at least one)")
+
+
+def _source(run: Run, gold: Gold) -> str:
+    """The file whose rows or records were asked."""
+    file = (run.info.get("data") or {}).get("file")
+    return str(file if file and Path(file).is_file() else gold.test and gold.test.path)
 
 
 def check_answers(runs: Sequence[Run], gold: dict[str, Gold]) -> list[int]:
-    """Read every run once; how many answers each has. Raises ManyErrors with the first problem of each run."""
+    """Read every run once; how many samples each has. Raises ManyErrors with the first problem of each run."""
     problems: list[str] = []
     counts = []
     for run in runs:
         try:
-            if run.task not in gold:
+            if run.card not in gold:
                 names = ", ".join(sorted(gold))
-                raise EtlchError(f"{run.file.parent}: no card for task {run.task!r} (expected {names})")
-            counts.append(sum(1 for _ in read_answers(run, gold[run.task])))
+                raise EtlchError(f"{run.file.parent}: no card for task {run.card!r} (expected {names})")
+            counts.append(sum(1 for _ in read_answers(run, gold[run.card])))
         except EtlchError as error:
             problems.append(str(error))
     if problems:
@@ -238,14 +180,22 @@ def check_answers(runs: Sequence[Run], gold: dict[str, Gold]) -> list[int]:
     return counts
 
 
-def same_prompt(prompt: str, expected: str) -> bool:
-    """Does a row's prompt contain the expected one, white space aside? The chat template's words stand around it.
+def same_prompt(prompt: str, turns: Sequence[str]) -> bool:
+    """Does a prompt contain these turns in order, white space aside? The chat template's words stand around them.
 
     Some tokenizers decode to NFKC, which is accepted.
     """
-    if expected in prompt or squeeze(expected) in squeeze(prompt):
-        return True
-    return _nfkc(expected) in _nfkc(prompt)
+    return any(_in_order(plain(prompt), [plain(turn) for turn in turns]) for plain in (str, squeeze, _nfkc))
+
+
+def _in_order(text: str, parts: Sequence[str]) -> bool:
+    position = 0
+    for part in parts:
+        position = text.find(part, position)
+        if position < 0:
+            return False
+        position += len(part)
+    return True
 
 
 def _nfkc(text: str) -> str:
@@ -262,13 +212,15 @@ def _strings(row: Any, where: str) -> tuple[str, str]:
     return row["prompt"], row["predict"]
 
 
-def _other_prompt(prompt: str, record: Record, gold: Gold) -> str:
-    """What is wrong with a prompt: another record's, a cut one, or one that is not known."""
-    start = f"prompt: not that of record {record.id!r}, which stands at this place of {gold.path}"
-    for other in gold.test:
-        if same_prompt(prompt, gold.card.prompt(other)):
-            return f"{start}: it is that of {other.id!r} (expected the test set's order)"
-    found, expected = squeeze(prompt), squeeze(gold.card.prompt(record))
+def _other_prompt(prompt: str, row: Row, run: Run, gold: Gold) -> str:
+    """What is wrong with a prompt: another row's, one without its history, a cut one, or one that is not known."""
+    start = f"prompt: not that of record {row.record!r}, which stands at this place of {_source(run, gold)}"
+    for other, _ in gold.asked(run):
+        if same_prompt(prompt, other.turns):
+            return f"{start}: it is that of {other.record!r} (expected the test set's order)"
+    if row.history and same_prompt(prompt, [row.prompt]):
+        return f"{start}: the {len(row.history)} turns before the question are not there"
+    found, expected = squeeze(prompt), squeeze(row.prompt)
     for share in (0.9, 0.5, 0.2):
         if expected[: int(len(expected) * share)] in found:
             return f"{start}: only about {share:.0%} of it is there (was it cut, by cutoff_len say?)"

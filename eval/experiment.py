@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +19,12 @@ import pandas as pd
 import etlch
 from etlch.checksums import of_file
 from etlch.errors import ManyErrors
+from etlch.examples.drawn import RECORDS
+from etlch.infer.floors import write_floors
 from etlch.records import dump_json, write_text
+from etlch.runs import Run, clashes, find_runs
 from etlch.tasks import Card
-from eval.answers import Gold, Run, check_answers, clashes, find_runs, load_gold
-from eval.floors import write_floors
+from eval.answers import Gold, check_answers, load_gold
 from eval.metrics.similarity import Encoder, SentenceEncoder, Similarity
 from eval.scores import ABOUT, Progress, read_samples, score_runs, stored_summary, write_scores
 
@@ -51,7 +55,7 @@ class Experiment:
     @property
     def tasks(self) -> list[Card]:
         """The cards of the tasks that were answered."""
-        return [self.gold[task].card for task in sorted({run.task for run in self.runs})]
+        return [self.gold[name].card for name in sorted({run.card for run in self.runs})]
 
     def samples(self, tidy: pd.DataFrame, every: int = 1) -> Iterator[dict[str, Any]]:
         """Answers with what is needed to look at them; see `eval.scores.read_samples`."""
@@ -81,8 +85,11 @@ def _checked(name: str, runs: list[Run], notices: list[str], tasks: Path, floors
     if floors is not None:
         made = []
         for task in sorted({run.task for run in runs}):
-            most = max(count for run, count in zip(runs, counts, strict=True) if run.task == task)
-            made += write_floors(gold[task], floors, root, most)
+            model = max((run for run in runs if run.task == task), key=lambda run: run.samples or sys.maxsize)
+            card = gold[model.card].card
+            if card.train:
+                asked = list(islice(gold[model.card].asked(model), model.samples))
+                made += write_floors(card, model, asked, Path(floors), root)
         counts += check_answers(made, gold)
         runs = [*runs, *made]
         if problems := clashes(runs):
@@ -145,7 +152,10 @@ def _about(experiment: Experiment, settings: Settings, similarity: Similarity | 
         "notices": list(experiment.notices),
     }
     inputs = {str(path): of_file(path) for path in sorted(experiment.cards.glob("*.yaml"))}
-    inputs |= {card.test.as_posix(): of_file(experiment.gold[card.name].path) for card in experiment.tasks}
+    tests = [experiment.gold[card.name].test for card in experiment.tasks]
+    data = [Path((run.info.get("data") or {}).get("file", "")) for run in experiment.runs]
+    read = [*(test.path for test in tests if test), *data, *(path.with_name(RECORDS) for path in data)]
+    inputs |= {path.as_posix(): of_file(path) for path in dict.fromkeys(read) if path.is_file()}
     about["key"] = hashlib.sha256(dump_json([about, inputs, of_code()]).encode()).hexdigest()
     return about
 
@@ -155,9 +165,9 @@ def of_code() -> str:
     """One checksum over the code that answers as the floors, reads answers and scores them."""
     here = Path(__file__).resolve().parent
     package = Path(etlch.__file__).resolve().parent
-    files = [here / name for name in ("answers.py", "scores.py", "floors.py", "experiment.py")]
-    files += [package / name for name in ("records.py", "tasks.py")]
-    files += [*sorted(here.glob("metrics/*.py")), *sorted(package.glob("formats/*.py"))]
+    files = [here / name for name in ("answers.py", "scores.py", "experiment.py")]
+    files += [package / name for name in ("records.py", "tasks.py", "infer/floors.py")]
+    files += [*sorted(package.glob("examples/*.py")), *sorted(here.glob("metrics/*.py")), *sorted(package.glob("formats/*.py"))]
     return hashlib.sha256("".join(map(of_file, files)).encode()).hexdigest()
 
 

@@ -1,13 +1,15 @@
 """The tidy table of per-sample scores, from answers joined with gold, and its summary; every report is a function of it.
 
-Columns: system, base_model, scale, task, sample, metric, value. Rows are sorted by system and task, samples stand in the
-test set's order and metrics in the order of METRICS; the same input gives the same bytes, whatever `jobs` is. Answers are
-read, scored and written in chunks, so memory does not grow with their number.
+Columns: the factors of a run (system, base_model, scale, train_on, draw), its test (task, card), how a sample was asked
+(corpus, format, context) and what it was made from (source), then sample, metric, value. Rows are sorted by system and task,
+samples stand in the test set's order and metrics in the order of METRICS; the same input gives the same bytes, whatever
+`jobs` is. Answers are read, scored and written in chunks, so memory does not grow with their number.
 
-Which metrics a task has follows from its card's format alone: validity for JSON formats, `entity_*`, `triple_*` or
-`field_*` for the part of the record that the format carries. Gold items are what the format's own parser reads from the
-rendered gold record, so gold and answer pass through the same code. The rules for no answer, unreadable answers and empty
-gold stand in `eval.metrics` and its modules.
+Which metrics a task has follows from its card's formats: validity for JSON formats, `entity_*`, `triple_*` or `field_*`
+for the part of the record that they carry, those of eval/metrics/mentions.py for formats of mentions. Gold items are what
+the format's own parser reads from the rendered gold record, so gold and answer pass through the same code; a format of
+mentions may not hold all that the record has, so its gold is the record's mentions. The rules for no answer, unreadable
+answers and empty gold stand in `eval.metrics` and its modules.
 """
 
 from __future__ import annotations
@@ -19,7 +21,6 @@ import os
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -28,10 +29,14 @@ import numpy as np
 import pandas as pd
 
 from etlch.errors import EtlchError
-from etlch.formats import Parsed
-from etlch.records import Record, read_records, record_from_json, write_text
+from etlch.examples import asking
+from etlch.examples.rows import Row
+from etlch.formats import FormatError, Parsed
+from etlch.records import Record, write_text
+from etlch.runs import Run
 from etlch.tasks import Card
-from eval.answers import Answer, Gold, Run, read_answers
+from eval.answers import Answer, Gold, read_answers
+from eval.metrics import mentions
 from eval.metrics.faithfulness import faithful_counts, faithfulness, hallucinated, values_of
 from eval.metrics.fields import field_counts, field_counts_by_key
 from eval.metrics.matching import Counts, micro_of, sample_scores
@@ -41,8 +46,12 @@ from eval.metrics.spans import entity_counts, entity_counts_by_type, partial_cou
 from eval.metrics.triples import triple_counts, triple_counts_by_relation
 from eval.metrics.validity import validity
 
-COLUMNS = ("system", "base_model", "scale", "task", "sample", "metric", "value")
-NAMES = [column for column in COLUMNS if column not in ("scale", "value")]
+RUN_COLUMNS = ("system", "base_model", "scale", "train_on", "draw", "task", "card")
+SAMPLE_COLUMNS = ("corpus", "format", "context", "source", "sample")
+COLUMNS = (*RUN_COLUMNS, *SAMPLE_COLUMNS, "metric", "value")
+NUMBERS = {"scale": "int64", "draw": "int64", "value": "float64"}
+NAMES = [column for column in COLUMNS if column not in NUMBERS]
+CSV_COLUMNS = ("system", "base_model", "scale", "task", "sample", "metric", "value")
 PARTS = {"entities": "entity", "triples": "triple", "fields": "field"}
 """Part of the record -> prefix of its metrics."""
 METRICS = (
@@ -53,13 +62,16 @@ METRICS = (
         for part in PARTS.values()
         for name in ("tp", "pred", "gold", "f1", "tp_normalised", "f1_normalised", "tp_partial", "f1_partial")
     ),
-    *("faithful_found", "faithful_total", "faithfulness", "answer_chars"),
+    *("entity_tp_offsets", "entity_f1_offsets"),
+    *mentions.COLUMNS,
+    *("faithful_found", "faithful_total", "faithfulness", "answer_chars", "prompts", "unread_prompts", "answer_tokens"),
 )
 """Every per-sample metric in the order of the table; each task has some of them."""
 OTHER = "(other)"
 """Answered labels that no gold item of the run has, together, in the table by label."""
 
-ABOUT = "scoring.json"
+ABOUT, CONFUSIONS = "scoring.json", "confusions.csv"
+_CONFUSED = ("system", "train_on", "task", "gold", "answered", "count")
 CHUNK = 256
 _ROWS_A_GROUP = 200_000
 _MOST_LABELS = 10_000
@@ -72,6 +84,7 @@ _MATCH_BY_LABEL = {
 }
 
 Labels = dict[str, tuple[int, int, int]]
+Confusions = Counter[tuple[str, str]]
 Progress = Callable[[int], None]
 
 
@@ -80,42 +93,99 @@ class Block:
     """The scores of consecutive answers of one run: metric -> one value a sample, in the order of METRICS."""
 
     run: Run
-    samples: list[str]
+    answers: list[Answer]
     columns: dict[str, np.ndarray]
     labels: Labels
+    confusions: Confusions
 
     def matrix(self) -> np.ndarray:
         """Samples by metrics."""
         return np.stack(list(self.columns.values()), axis=1)
 
 
-def score_texts(
-    card: Card, pairs: Sequence[tuple[Record, str]], tokenizer: str = "char"
-) -> tuple[dict[str, np.ndarray], Labels]:
-    """Score answers to a card's records: the columns but for `cosine`, and the counts by label."""
-    records = [record for record, _ in pairs]
-    texts = [text for _, text in pairs]
-    gold_texts = [card.answer(record) for record in records]
-    gold = [card.parse(text, record) for text, record in zip(gold_texts, records, strict=True)]
-    parsed = [card.parse(text, record) for text, record in zip(texts, records, strict=True)]
-    readable = np.array([p.status != "invalid" for p in parsed]) & np.array([bool(text.strip()) for text in texts])
+def gold_text(row: Row, record: Record) -> str:
+    """The gold answer as the row asked for it; what stands for one that its format cannot hold."""
+    try:
+        return row.form.render(asking.restricted(record, row.form, row.schema), row.asks)
+    except FormatError:
+        return asking.UNRENDERED
+
+
+def _gold(row: Row, record: Record, text: str) -> Parsed:
+    """The gold items of a row."""
+    if row.form.can.types == "none":
+        return row.form.parse(text, row.asks, record.text)
+    return Parsed("ok", entities=tuple(dict.fromkeys(asking.restricted(record, row.form, row.schema).entities)))
+
+
+def _together(parts: Sequence[Parsed]) -> Parsed:
+    """What several answers about one record say."""
+    if len(parts) == 1:
+        return parts[0]
+    status = "invalid" if any(part.status == "invalid" for part in parts) else "ok"
+    entities, triples, fields = (
+        tuple(item for part in parts for item in getattr(part, name)) for name in ("entities", "triples", "fields")
+    )
+    return Parsed(status, (), entities, triples, fields)
+
+
+def score_answers(
+    card: Card, answers: Sequence[Answer], tokenizer: str = "char"
+) -> tuple[dict[str, np.ndarray], Labels, Confusions]:
+    """Score answers to a card's records: the columns but for `cosine`, the counts by label, the labels confused."""
+    golds = [[gold_text(row, answer.record) for row in answer.rows] for answer in answers]
+    gold = [
+        _together([_gold(row, a.record, text) for row, text in zip(a.rows, texts, strict=True)])
+        for a, texts in zip(answers, golds, strict=True)
+    ]
+    read = [
+        [row.form.parse(text, row.asks, a.record.text) for row, text in zip(a.rows, a.texts, strict=True)]
+        for a in answers
+    ]
+    parsed = [_together(parts) for parts in read]
+    gold_texts, texts = ["\n".join(some) for some in golds], ["\n".join(a.texts) for a in answers]
+    said = np.array([all(text.strip() for text in a.texts) for a in answers])
+    readable = np.array([p.status != "invalid" for p in parsed]) & said
 
     columns = {kind: values[:, 2] for kind, values in rouge(gold_texts, texts, tokenizer_named(tokenizer)).items()}
-    if card.format.is_json:
-        fields = card.format.part == "fields"
-        columns |= validity(texts, [card.schema(record).keys for record in records] if fields else None)
-    columns["answered"] = np.array([bool(text.strip()) for text in texts], dtype=float)
+    columns |= _validity_columns(card, answers, texts)
+    columns["answered"] = said.astype(float)
     columns["readable"] = readable.astype(float)
-    columns |= _part_columns(card.format.part, gold, parsed, readable, [record.text for record in records])
+    columns |= _part_columns(card.part, gold, parsed, readable, [a.record.text for a in answers])
 
-    found, total = faithful_counts([values_of(p) for p in parsed], [record.text for record in records])
+    found, total = faithful_counts([values_of(p) for p in parsed], [a.record.text for a in answers])
     gold_total = np.array([len(values_of(g)) for g in gold], dtype=float)
     columns |= {"faithful_found": found, "faithful_total": total}
     columns["faithfulness"] = faithfulness(found, total, gold_total, readable)
     columns["answer_chars"] = np.array([len(text) for text in texts], dtype=float)
 
-    items = [[getattr(p, card.format.part) for p in side] for side in (gold, parsed)]
-    return {name: columns[name] for name in METRICS if name in columns}, _MATCH_BY_LABEL[card.format.part](*items)
+    confusions: Confusions = Counter()
+    if any(form.can.types != "none" for form in card.formats):
+        columns["prompts"] = np.array([len(a.rows) for a in answers], dtype=float)
+        columns["unread_prompts"] = np.array([sum(p.status == "invalid" for p in parts) for parts in read], dtype=float)
+        sides = [p.entities for p in gold], [p.entities for p in parsed]
+        places = entity_counts(*sides, "offsets")
+        columns |= {"entity_tp_offsets": places.tp, "entity_f1_offsets": sample_scores(places, readable)[2]}
+        extra, confusions = mentions.columns(*sides, all(row.form.can.offsets for a in answers for row in a.rows))
+        columns |= extra
+    items = [[getattr(p, card.part) for p in side] for side in (gold, parsed)]
+    return _ordered(columns), _MATCH_BY_LABEL[card.part](*items), confusions
+
+
+def _ordered(columns: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    return {name: columns[name] for name in METRICS if name in columns}
+
+
+def _validity_columns(card: Card, answers: Sequence[Answer], texts: Sequence[str]) -> dict[str, np.ndarray]:
+    """Validity where the format is JSON; of a card with other formats, too, nothing (NaN) for those."""
+    if not any(form.is_json for form in card.formats):
+        return {}
+    keys = [a.rows[0].schema for a in answers] if card.part == "fields" else None
+    columns = validity(texts, keys)
+    if not all(form.is_json for form in card.formats):
+        json = np.array([all(row.form.is_json for row in a.rows) for a in answers])
+        columns = {name: np.where(json, values, np.nan) for name, values in columns.items()}
+    return columns
 
 
 def _part_columns(
@@ -158,34 +228,38 @@ def score_runs(
     Raises EtlchError for answers that do not fit their gold (see `eval.answers.read_answers`).
     """
     collect_rarely()
-    chunks = ((run, *chunk) for run in runs for chunk in _chunks(read_answers(run, gold[run.task])))
+    chunks = ((run, chunk) for run in runs for chunk in _chunks(read_answers(run, gold[run.card])))
     done = 0
-    for run, chunk, (columns, labels) in _scored(chunks, gold, tokenizer, jobs):
+    for run, chunk, (columns, labels, confusions) in _scored(chunks, gold, tokenizer, jobs):
         if similarity is not None:
-            references = [gold[run.task].card.answer(answer.record) for answer in chunk]
-            columns["cosine"] = similarity.cosine(references, [answer.text for answer in chunk])
-            columns = {name: columns[name] for name in METRICS if name in columns}
+            golds = ["\n".join(gold_text(row, a.record) for row in a.rows) for a in chunk]
+            columns["cosine"] = similarity.cosine(golds, ["\n".join(a.texts) for a in chunk])
+        if tokens := _tokens_a_row(run):
+            columns["answer_tokens"] = np.array([tokens * len(a.rows) for a in chunk])
         done += len(chunk)
         if progress:
             progress(done)
-        yield Block(run, [answer.record.id for answer in chunk], columns, labels)
+        yield Block(run, chunk, _ordered(columns), labels, confusions)
 
 
-def _chunks(answers: Iterator[Answer]) -> Iterator[tuple[int, list[Answer]]]:
-    """(place of the first, answers) of each chunk."""
-    start = 0
+def _tokens_a_row(run: Run) -> float:
+    """Tokens of a row's answer on average, where they were counted."""
+    count = (run.info.get("tokens") or {}).get("answer")
+    return count / run.samples if count and run.samples else 0.0
+
+
+def _chunks(answers: Iterator[Answer]) -> Iterator[list[Answer]]:
     while chunk := list(islice(answers, CHUNK)):
-        yield start, chunk
-        start += len(chunk)
+        yield chunk
 
 
 def _scored(
-    chunks: Iterable[tuple[Run, int, list[Answer]]], gold: dict[str, Gold], tokenizer: str, jobs: int
-) -> Iterator[tuple[Run, list[Answer], tuple[dict[str, np.ndarray], Labels]]]:
+    chunks: Iterable[tuple[Run, list[Answer]]], gold: dict[str, Gold], tokenizer: str, jobs: int
+) -> Iterator[tuple[Run, list[Answer], tuple[dict[str, np.ndarray], Labels, Confusions]]]:
     """Each chunk with its scores, in order; with several jobs, at most two chunks a process wait."""
     if jobs <= 1:
-        for run, _, chunk in chunks:
-            yield run, chunk, score_texts(gold[run.task].card, [(a.record, a.text) for a in chunk], tokenizer)
+        for run, chunk in chunks:
+            yield run, chunk, score_answers(gold[run.card].card, chunk, tokenizer)
         return
     from concurrent.futures import ProcessPoolExecutor
     from multiprocessing import get_context
@@ -193,11 +267,8 @@ def _scored(
     # spawned, not forked: the parent may hold torch's threads
     with ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), initializer=collect_rarely) as pool:
         waiting: deque = deque()
-        for run, start, chunk in chunks:
-            card, test = gold[run.task].card, gold[run.task].test
-            # pickling a record costs as much as scoring it: a small test set is read by each process itself
-            records = (test.path, start) if test.small else [a.record.to_json() for a in chunk]
-            waiting.append((run, chunk, pool.submit(_score_chunk, card, records, [a.text for a in chunk], tokenizer)))
+        for run, chunk in chunks:
+            waiting.append((run, chunk, pool.submit(score_answers, gold[run.card].card, chunk, tokenizer)))
             if len(waiting) > 2 * jobs:
                 first = waiting.popleft()
                 yield first[0], first[1], first[2].result()
@@ -206,39 +277,23 @@ def _scored(
             yield first[0], first[1], first[2].result()
 
 
-def _score_chunk(
-    card: Card, records: tuple[Path, int] | list[dict[str, Any]], texts: list[str], tokenizer: str
-) -> tuple[dict[str, np.ndarray], Labels]:
-    """`score_texts` in another process; the records come as a place in a small test set or as plain JSON objects."""
-    if isinstance(records, tuple):
-        path, start = records
-        gold = _small_test_set(path)[start : start + len(texts)]
-    else:
-        gold = [record_from_json(row) for row in records]
-    return score_texts(card, list(zip(gold, texts, strict=True)), tokenizer)
-
-
-@lru_cache(maxsize=8)
-def _small_test_set(path: Path) -> list[Record]:
-    return list(read_records(path))
-
-
 # ---- tables ----------------------------------------------------------------------------------------------------------
 
 
 def _frame(block: Block) -> pd.DataFrame:
     """A block as rows of the tidy table, with COLUMNS."""
     metrics = np.array(list(block.columns), dtype=object)
-    n, m = len(block.samples), len(metrics)
-    run = block.run
-    constant = {"system": run.system, "base_model": run.base_model, "scale": run.scale, "task": run.task}
+    n, m = len(block.answers), len(metrics)
+    constant = {column: getattr(block.run, column) for column in RUN_COLUMNS}
+    asked = {
+        "sample": [a.record.id for a in block.answers],
+        "source": [a.record.source for a in block.answers],
+        **{key: [getattr(a.rows[0], key) for a in block.answers] for key in ("corpus", "format", "context")},
+    }
     return pd.DataFrame(
-        {key: np.full(n * m, value, dtype=int if key == "scale" else object) for key, value in constant.items()}
-        | {
-            "sample": np.repeat(np.array(block.samples, dtype=object), m),
-            "metric": np.tile(metrics, n),
-            "value": block.matrix().ravel(),
-        }
+        {key: np.full(n * m, value, dtype=NUMBERS.get(key, object)) for key, value in constant.items()}
+        | {key: np.repeat(np.array(asked[key], dtype=object), m) for key in SAMPLE_COLUMNS}
+        | {"metric": np.tile(metrics, n), "value": block.matrix().ravel()}
     )
 
 
@@ -320,18 +375,19 @@ class Summary:
 
 
 def write_scores(blocks: Iterable[Block], out: str | Path) -> None:
-    """Write scores.parquet, scores.csv, summary.csv and by_label.csv.
+    """Write scores.parquet, scores.csv (without the factors), summary.csv, by_label.csv and confusions.csv.
 
     Nothing written before is touched until all answers are scored. Then the old `scoring.json` goes first; the caller
     writes the new one last, so where it stands the tables beside it are whole.
     """
     out = Path(out)
     by_label: dict[tuple[str, int, str], Labels] = {}
+    confused: Counter[tuple[str, str, str, str, str]] = Counter()
     try:
         out.mkdir(parents=True, exist_ok=True)
         parquet, table = (out / f".{name}.{os.getpid()}.tmp" for name in ("scores.parquet", "scores.csv"))
         try:
-            _stream(blocks, parquet, table, by_label)
+            _stream(blocks, parquet, table, by_label, confused)
             (out / ABOUT).unlink(missing_ok=True)
             parquet.replace(out / "scores.parquet")
             table.replace(out / "scores.csv")
@@ -342,6 +398,7 @@ def write_scores(blocks: Iterable[Block], out: str | Path) -> None:
         raise EtlchError(f"{out}: scores cannot be written ({error.strerror or error})") from None
     write_text(out / "summary.csv", stored_summary(out).to_csv(index=False, float_format="%.10g", lineterminator="\n"))
     write_text(out / "by_label.csv", _label_table(by_label))
+    write_text(out / CONFUSIONS, _csv(_CONFUSED, [(*key, count) for key, count in sorted(confused.items())]))
 
 
 def read_scores(out: str | Path) -> pd.DataFrame:
@@ -370,17 +427,18 @@ def _stream(
     parquet: Path,
     table: Path,
     by_label: dict[tuple[str, int, str], Labels],
+    confused: Counter[tuple[str, str, str, str, str]],
 ) -> None:
     """Write each block as it comes; parquet in groups of rows of a fixed size."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    names = [pa.field(c, {"scale": pa.int64(), "value": pa.float64()}.get(c, pa.string())) for c in COLUMNS]
+    names = [pa.field(c, pa.type_for_alias(NUMBERS.get(c, "string"))) for c in COLUMNS]
     waiting: list[pd.DataFrame] = []
     rows = 0
     schema = pa.schema(names)
     with pq.ParquetWriter(parquet, schema) as writer, table.open("w", encoding="utf-8", newline="") as handle:
-        handle.write(",".join(COLUMNS) + "\n")
+        handle.write(",".join(CSV_COLUMNS) + "\n")
 
         def flush() -> None:
             frame = pd.concat(waiting, ignore_index=True)
@@ -390,9 +448,14 @@ def _stream(
             waiting.clear()
 
         for block in blocks:
-            _add_labels(by_label.setdefault((block.run.system, block.run.scale, block.run.task), {}), block.labels)
+            run = block.run
+            _add_labels(by_label.setdefault((run.system, run.scale, run.task), {}), block.labels)
+            for (wanted, named), count in block.confusions.items():
+                confused[run.system, run.train_on, run.task, wanted, named] += count
             frame = _frame(block)
-            frame.to_csv(handle, header=False, index=False, float_format="%.10g", lineterminator="\n")
+            frame[list(CSV_COLUMNS)].to_csv(
+                handle, header=False, index=False, float_format="%.10g", lineterminator="\n"
+            )
             waiting.append(frame)
             rows += len(frame)
             if rows >= _ROWS_A_GROUP:
@@ -411,9 +474,7 @@ def _add_labels(totals: Labels, labels: Labels) -> None:
 
 def _label_table(by_label: dict[tuple[str, int, str], Labels]) -> str:
     """Matched, answered and gold items and P, R, F1 of each gold label of each run."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["system", "scale", "task", "label", "tp", "predicted", "gold", "precision", "recall", "f1"])
+    lines: list[Sequence[Any]] = []
     for key in sorted(by_label):
         known = {label: counts for label, counts in by_label[key].items() if counts[2]}
         invented = Counter()
@@ -422,7 +483,14 @@ def _label_table(by_label: dict[tuple[str, int, str], Labels]) -> str:
                 invented.update(predicted=counts[1])
         rows = [*sorted(known.items()), (OTHER, (0, invented["predicted"], 0))] if invented else sorted(known.items())
         for label, counts in rows:
-            writer.writerow([*key, label, *counts, *(f"{value:.10g}" for value in micro_of(*counts))])
+            lines.append([*key, label, *counts, *(f"{value:.10g}" for value in micro_of(*counts))])
+    head = ["system", "scale", "task", "label", "tp", "predicted", "gold", "precision", "recall", "f1"]
+    return _csv(head, lines)
+
+
+def _csv(head: Sequence[str], lines: Iterable[Sequence[Any]]) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([head, *lines])
     return text.getvalue()
 
 
@@ -439,45 +507,36 @@ def read_samples(
     source does not have, as [label, value]), status, problems, scores (metric -> value).
     """
     tables = dict(iter(tidy.groupby(["system", "task"], sort=False, observed=True)))
-    golden: dict[tuple[str, str], dict[str, Any]] = {}
     for run in runs:
         part = tables.get((run.system, run.task))
         if part is None:
             raise EtlchError(f"{run.file}: has no rows in the table of scores (expected {run.system!r}, {run.task!r})")
         metrics = list(dict.fromkeys(part["metric"]))
         values = part["value"].to_numpy().reshape(-1, len(metrics))
-        card, small = gold[run.task].card, gold[run.task].test.small
-        for number, answer in enumerate(read_answers(run, gold[run.task])):
+        for number, answer in enumerate(read_answers(run, gold[run.card])):
             if number % every:
                 continue
-            record = answer.record
-            asked = golden.get((run.task, record.id)) or _asked(card, record)
-            if small:
-                golden[run.task, record.id] = asked
-            parsed = card.parse(answer.text, record)
-            yield asked | {
+            record, rows = answer.record, answer.rows
+            golds = [gold_text(row, record) for row in rows]
+            parsed = _together(
+                [row.form.parse(text, row.asks, record.text) for row, text in zip(rows, answer.texts, strict=True)]
+            )
+            yield {
+                "task": run.task,
+                "sample": record.id,
+                "prompt": "\n".join(row.instruction for row in rows),
+                "source_text": record.text,
+                "gold_answer": "\n".join(golds),
+                "gold": _items(_together([_gold(row, record, text) for row, text in zip(rows, golds, strict=True)])),
                 "system": run.system,
                 "scale": run.scale,
-                "answer": answer.text,
+                "answer": "\n".join(answer.texts),
                 "parsed": _items(parsed),
                 "hallucinated": _invented(parsed, record.text),
                 "status": parsed.status,
                 "problems": list(parsed.problems),
                 "scores": dict(zip(metrics, values[number].tolist(), strict=True)),
             }
-
-
-def _asked(card: Card, record: Record) -> dict[str, Any]:
-    """The part of a sample that is the same for every system."""
-    answer = card.answer(record)
-    return {
-        "task": card.name,
-        "sample": record.id,
-        "prompt": card.question(record),
-        "source_text": record.text,
-        "gold_answer": answer,
-        "gold": _items(card.parse(answer, record)),
-    }
 
 
 def _items(parsed: Parsed) -> list[list[str]]:

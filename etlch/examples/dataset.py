@@ -11,6 +11,7 @@ from pathlib import Path
 
 from etlch.errors import EtlchError, ManyErrors
 from etlch.examples import deal, rows
+from etlch.examples.deal import SEED
 from etlch.knowledge import datacard, leakage
 from etlch.knowledge.compose import compose
 from etlch.knowledge.paragraphs import paragraphs
@@ -18,7 +19,6 @@ from etlch.knowledge.topics import load_topics
 from etlch.records import Record, dump_json, read_records, write_text
 from etlch.tasks import Card, load_cards
 
-SEED = 20250821
 TRAIN_RECORDS, TEST_RECORDS = 1000, 300
 KNOWLEDGE = Path("data/knowledge")
 ETLCH_TRAIN, ETLCH_TEST = Path("data/etlch/train.jsonl"), Path("data/etlch/test.jsonl")
@@ -73,7 +73,7 @@ def task_files(card: Card, root: Path, made: dict[Path, list[Record]], registry:
         raise EtlchError(f"{card.train}: found {len(train)} records (task {card.name!r} wants scale {card.scales[-1]})")
     parts: list[tuple[int | str, list[Record]]] = [(scale, train[:scale]) for scale in card.scales]
     parts.append(("test", test))
-    lines = {record.id: dump_json(deal.one(card, record, SEED).to_json()) for record in (*train, *test)}
+    lines = {record.id: dump_json(deal.one(card, record).to_json()) for record in (*train, *test)}
     files: Files = {}
     for part, subset in parts:
         path = Path("data") / card.family / f"{card.name}_{part}.json"

@@ -7,11 +7,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from etlch import machine
+from etlch import machine, runs
 from etlch.errors import EtlchError
-from etlch.infer.predict import DECODED, RUN
 from etlch.tasks import Card
-from etlch.trainer import configs, launch
+from etlch.trainer import configs
 from etlch.trainer.configs import Config
 from etlch.weights import make, recipe
 
@@ -98,7 +97,7 @@ def _of_system(system: Path) -> dict[str, Any]:
         raise EtlchError(f"{system}: no such folder (expected a system such as runs/gemma/gemma_300)")
     if (system / "adapter").is_dir():
         return {"adapter_name_or_path": str(system / "adapter")} | _of_adapter(system / "adapter")
-    for path in sorted(system.glob(f"*/{RUN}")):
+    for path in sorted(system.glob(f"*/{runs.RUN}")):
         try:
             run = json.loads(path.read_text(encoding="utf-8"))
             found = _of_model(run["base_model"])
@@ -107,13 +106,13 @@ def _of_system(system: Path) -> dict[str, Any]:
         adapter = run.get("adapter")
         return found | ({"adapter_name_or_path": adapter} | _of_adapter(Path(adapter)) if adapter else {})
     raise EtlchError(
-        f"{system}: no adapter there and no {RUN} in a task's folder (train it, for example `make train-300`)"
+        f"{system}: no adapter there and no {runs.RUN} in a task's folder (train it, for example `make train-300`)"
     )
 
 
 def _penalty_of(system: Path) -> dict[str, float]:
     """The frequency penalty that a system's answers were made with, so that it extracts as it was scored; nothing for none."""
-    for path in sorted(system.glob(f"*/{RUN}")):
+    for path in sorted(system.glob(f"*/{runs.RUN}")):
         try:
             decoding = json.loads(path.read_text(encoding="utf-8"))["decoding"]
             return {"frequency_penalty": float(decoding["frequency_penalty"])}
@@ -124,10 +123,10 @@ def _penalty_of(system: Path) -> dict[str, float]:
 
 def _of_adapter(adapter: Path) -> dict[str, Any]:
     """Base model and template that an adapter was trained with, as far as it says so, and how its answers were made."""
-    trained = launch.read_stamp(adapter, launch.DONE).get("config", {})
+    trained = runs.read_stamp(adapter, runs.DONE).get("config", {})
     found = _of_model(base) if (base := trained.get("model_name_or_path") or _base_of(adapter)) else {}
     found |= {key: trained[key] for key in ("template",) if trained.get(key)}
-    penalty = launch.read_stamp(adapter, DECODED).get("frequency_penalty")
+    penalty = runs.read_stamp(adapter, runs.DECODED).get("frequency_penalty")
     return found | ({"frequency_penalty": float(penalty)} if isinstance(penalty, int | float) else {})
 
 

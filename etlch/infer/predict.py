@@ -12,25 +12,24 @@ it joins them with the gold.
 from __future__ import annotations
 
 import contextlib
-import json
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from etlch.checksums import of_file
 from etlch.errors import EtlchError
+from etlch.examples.rows import TEST
+from etlch.examples.rows import read as read_rows
 from etlch.infer.journal import Journal, Made
 from etlch.records import dump_json, read_jsonl, write_text
+from etlch.runs import ANSWERS, DECODED, DONE, RUN, read_stamp, write_stamp
 from etlch.trainer import configs, launch
 from etlch.trainer.configs import Config
 
-ANSWERS, RUN = "generated_predictions.jsonl", "run.json"
-RAW = "predict"  # the folder of the answers to all test sets, which are cut into run folders beside it
 JOURNAL = "answers.jsonl"
-DECODED = "decoding.json"  # beside an adapter: settings of its last answers that LlamaFactory does not know
 SCHEMA_PACKAGE = "llguidance"  # what keeps answers in their shape (etlch/infer/grammar.py)
 DECODING = (
     "do_sample",
@@ -54,13 +53,15 @@ class Engine(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A predict config with its overrides, read and checked. schema: answers in JSON are kept in their cards' shape."""
+    """A predict config with its overrides, read and checked. schema: answers in JSON are kept in their cards' shape;
+    factors: what run.json says of the cell of an experiment."""
 
     path: Path
     overrides: list[str]
     config: Config
     files: dict[str, Path]
     schema: bool = False
+    factors: dict[str, Any] = field(default_factory=dict)
 
     @property
     def names(self) -> list[str]:
@@ -103,7 +104,7 @@ def with_frequency_penalty(job: Job, penalty: float) -> Job:
 def with_llamafactory(job: Job, force: bool = False) -> list[Path]:
     """Answer by LlamaFactory's own predict; returns one run folder a task. Raises EtlchError."""
     output = launch.run(job.path, job.config, job.overrides, force)
-    stamp = launch.read_stamp(output, launch.DONE)
+    stamp = read_stamp(output, DONE)
     return list(_split(job, stamp | {"engine": "llamafactory"}))
 
 
@@ -125,10 +126,10 @@ def with_engine(job: Job, engine: str, start: Callable[[], tuple[Engine, list]],
         if job.schema:
             stamp["versions"][SCHEMA_PACKAGE] = version(SCHEMA_PACKAGE)
         stamp |= _answer(job, stamp, start)
-        write_text(output / launch.DONE, json.dumps(stamp, indent=2) + "\n")
+        write_stamp(output, DONE, stamp)
         _remember_decoding(job.config)
         (output / JOURNAL).unlink(missing_ok=True)
-    return list(_split(job, launch.read_stamp(output, launch.DONE)))
+    return list(_split(job, read_stamp(output, DONE)))
 
 
 def _answer(job: Job, stamp: dict, start: Callable[[], tuple[Engine, list]]) -> dict:
@@ -160,7 +161,7 @@ def _remember_decoding(config: Config) -> None:
         kept = {key: config[key] for key in ("frequency_penalty",) if key in config}
         if kept or (adapter / DECODED).exists():
             with contextlib.suppress(EtlchError):  # somebody else's folder
-                write_text(adapter / DECODED, json.dumps(kept) + "\n")
+                write_stamp(adapter, DECODED, kept)
 
 
 def _adapter_sha256(config: Config) -> str:
@@ -181,24 +182,15 @@ def _split(job: Job, stamp: dict) -> Iterator[Path]:
             + "); LlamaFactory drops rows that it cannot read"
         )
     tokens = _token_counter(job.config)
+    known = configs.registry(job.config)
     position = 0
     for name, count in counts.items():
         rows = answers[position : position + count]
         position += count
-        folder = output.parent / task_of(name)
+        folder = output.parent / str(known[name].get(TEST) or name)
         write_text(folder / ANSWERS, "".join(dump_json(row) + "\n" for row in rows))
-        write_text(
-            folder / RUN, json.dumps(_about(job, name, rows, stamp, tokens), indent=2, ensure_ascii=False) + "\n"
-        )
+        write_stamp(folder, RUN, _about(job, folder.name, name, rows, stamp, tokens))
         yield folder
-
-
-def task_of(dataset: str) -> str:
-    """`etlch_ner_test` -> `ner`."""
-    parts = dataset.split("_")
-    if len(parts) != 3 or parts[2] != "test":
-        raise EtlchError(f"eval_dataset: found {dataset!r} (expected <family>_<task>_test)")
-    return parts[1]
 
 
 def _asked(config: Config, path: Path) -> int:
@@ -207,15 +199,17 @@ def _asked(config: Config, path: Path) -> int:
     return min(total, int(limit)) if limit else total
 
 
-def _about(job: Job, name: str, rows: list[dict], stamp: dict, tokens) -> dict:
+def _about(job: Job, task: str, name: str, rows: list[dict], stamp: dict, tokens) -> dict:
     config = job.config
     adapter = config.get("adapter_name_or_path")
+    first = next(read_rows(job.files[name]), None)
     return {
         "system": job.output.parent.name,
         "base_model": config.get("model_name_or_path"),
         "adapter": adapter,
         "scale": _scale(adapter),
-        "task": task_of(name),
+        "task": task,
+        "card": (first.card if first else "") or task,
         "engine": stamp.get("engine") or stamp.get("config", {}).get("engine"),
         "schema": job.schema,
         "samples": len(rows),
@@ -227,16 +221,18 @@ def _about(job: Job, name: str, rows: list[dict], stamp: dict, tokens) -> dict:
         "config": {"file": job.path.as_posix(), "sha256": stamp.get("sha256")},
         "data": {"dataset": name, "file": job.files[name].as_posix(), "sha256": of_file(job.files[name])},
         "versions": stamp.get("versions", {}),
-    }
+    } | job.factors
 
 
 def _scale(adapter: str | None) -> int:
-    """Samples a task that an adapter was trained on, from its own stamp; 0 for an untuned model."""
-    if not adapter:
+    """Samples a task that an adapter was trained on: how many rows each of its data sets has; 0 for an untuned model."""
+    trained = read_stamp(Path(adapter), DONE).get("config", {}) if adapter else {}
+    try:
+        files = configs.dataset_files({key: trained.get(key) for key in ("dataset", "dataset_dir")})
+        counts = {sum(1 for _ in read_rows(file)) for file in files.values()}
+    except EtlchError:  # its data are gone, or somebody else's
         return 0
-    trained = launch.read_stamp(Path(adapter), launch.DONE).get("config", {})
-    ends = {name.rsplit("_", 1)[-1] for name in configs.names(trained.get("dataset"))}
-    return int(ends.pop()) if len(ends) == 1 and all(e.isdigit() for e in ends) else 0
+    return counts.pop() if len(counts) == 1 else 0
 
 
 def _token_counter(config: Config):

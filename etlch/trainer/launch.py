@@ -1,7 +1,7 @@
 """Run `llamafactory-cli train` so that a finished run is kept, an interrupted one resumes, and a failure says what to do.
 
-A run is described by two small files in its output folder: `.started.json` (the config it was begun with) and
-`.done.json` (the same, written after LlamaFactory ended well).
+A run is described by the two stamps of its output folder (etlch/runs.py): the config it was begun with, and the same,
+written after LlamaFactory ended well.
 """
 
 from __future__ import annotations
@@ -18,12 +18,11 @@ from pathlib import Path
 
 from etlch import machine
 from etlch.errors import EtlchError
-from etlch.records import write_text
+from etlch.runs import DONE, STARTED, read_stamp, write_stamp
 from etlch.trainer import configs
 from etlch.trainer.configs import Config
 from etlch.weights import make
 
-STARTED, DONE = ".started.json", ".done.json"
 MIN_FREE = 300 * 2**20  # bytes
 _IGNORED = ("overwrite_output_dir",)  # keys that do not change what a run computes
 
@@ -88,12 +87,11 @@ def run(path: Path, config: Config, overrides: list[str], force: bool) -> Path:
     make.ensure(str(config.get("model_name_or_path") or ""))
     extra = _prepare(output, config, force)
     output.mkdir(parents=True, exist_ok=True)
-    write_text(output / STARTED, json.dumps(stamp(path, config), indent=2) + "\n")
+    write_stamp(output, STARTED, stamp(path, config))
     began = time.monotonic()
     log = output.with_name(f"{output.name}.log")
     llamafactory(["train", str(path), *overrides, *extra], log, bool(config.get("use_cpu")))
-    done = stamp(path, config) | {"seconds": round(time.monotonic() - began, 1)}
-    write_text(output / DONE, json.dumps(done, indent=2) + "\n")
+    write_stamp(output, DONE, stamp(path, config) | {"seconds": round(time.monotonic() - began, 1)})
     return output
 
 
@@ -104,14 +102,6 @@ def finished(output: Path, config: Config) -> bool:
         return False
     _refuse_other(output, done, config, "holds a finished run of another config")
     return True
-
-
-def read_stamp(output: Path, name: str) -> dict:
-    """The stamp of a folder, or {} when there is none or it cannot be read."""
-    try:
-        return json.loads((output / name).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
 
 
 def _prepare(output: Path, config: Config, force: bool) -> list[str]:

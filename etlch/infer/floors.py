@@ -1,4 +1,4 @@
-"""Floors: what needs no model at all, scored like any system, so that a reader sees what a score is worth.
+"""Floors: what needs no model at all, answered and scored like any system, so that a reader sees what a score is worth.
 
 - `skeleton` writes the form and nothing else: the keys asked for (or, where the prompt names none, the keys of a typical
   training answer) with empty lists, or the header alone.
@@ -6,7 +6,7 @@
   frequent type, each training value under its keys; a training relation that occurs in a sentence becomes a triple with
   the nearest training heads and tails before and after it. The longest match wins.
 
-Their answers are written as run folders and then read, joined and scored through the same path as everybody's.
+Their answers are run folders like anybody's.
 """
 
 from __future__ import annotations
@@ -14,15 +14,16 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
-from itertools import islice
 from pathlib import Path
+from typing import Any
 
-from etlch.formats import FormatError
+from etlch.examples.rows import Row
+from etlch.formats import Format, FormatError, Schema
 from etlch.records import Entity, Record, Triple, dump_json, read_records, write_text
+from etlch.runs import ANSWERS, RUN, Run, read_run, write_stamp
 from etlch.tasks import Card
-from eval.answers import ANSWERS, RUN, Gold, Run, read_run
 
 FLOORS = ("dictionary", "skeleton")
 _SENTENCE = re.compile(r"[^。！？!?；;\n]+")
@@ -52,23 +53,24 @@ class Lexicon:
                 position += 1
 
 
-def skeleton(card: Card, train: Sequence[Record]) -> list[str]:
-    """The keys of a typical training answer: the most frequent ones, as many as the median answer has."""
-    if not card.format.is_json:
-        return []
-    answers = [_keys(card, record) for record in train]
-    sizes = sorted(len(keys) for keys in answers)
-    counts = Counter(key for keys in answers for key in keys)
-    ranked = sorted(counts, key=lambda key: (-counts[key], key))
-    return ranked[: sizes[len(sizes) // 2]] if sizes else []
+class Skeleton:
+    """The floor `skeleton`, made from a card's training records: where a prompt names no keys it writes the most
+    frequent ones, as many as the median answer has."""
 
+    def __init__(self, train: Iterable[Record], part: str):
+        answers = [
+            list(dict.fromkeys(e.type for e in record.entities) if part == "entities" else record.fields)
+            for record in train
+        ]
+        sizes = sorted(len(keys) for keys in answers)
+        counts = Counter(key for keys in answers for key in keys)
+        ranked = sorted(counts, key=lambda key: (-counts[key], key))
+        self.keys = tuple(ranked[: sizes[len(sizes) // 2]]) if sizes else ()
 
-def skeleton_answer(card: Card, record: Record, keys: Sequence[str]) -> str:
-    """The answer of the floor `skeleton` to one record; `keys` from `skeleton`."""
-    if card.format.is_json:
-        wanted = card.schema(record).keys or tuple(keys)
-        return json.dumps({key: [] for key in wanted}, ensure_ascii=False)
-    return card.format.render(replace(record, entities=(), triples=(), fields={}), card.schema(record))
+    def answer(self, form: Format, schema: Schema, record: Record) -> str:
+        if form.is_json:
+            return json.dumps({key: [] for key in schema.keys or self.keys}, ensure_ascii=False)
+        return form.render(replace(record, entities=(), triples=(), fields={}), schema)
 
 
 class Dictionary:
@@ -96,24 +98,23 @@ class Dictionary:
             "relations": Lexicon(relations),
         }
 
-    def answer(self, card: Card, record: Record) -> str:
-        """The answer to one record. What the format cannot represent (a name with its separator, say) is left out."""
-        schema = card.schema(record)
+    def answer(self, form: Format, schema: Schema, record: Record) -> str:
+        """The answer to one row. What the format cannot represent (a name with its separator, say) is left out."""
         text = record.text
         empty = replace(record, entities=(), triples=(), fields={})
-        if card.format.part == "entities":
+        if form.part == "entities":
             found = dict.fromkeys(string for _, string in self._lexicons["entities"].find(text))
             entities = (Entity(string, self._types[string]) for string in found)
             kept = tuple(e for e in entities if not schema.keys or e.type in schema.keys)
-            return card.format.render(replace(empty, entities=kept), schema)
-        if card.format.part == "fields":
+            return form.render(replace(empty, entities=kept), schema)
+        if form.part == "fields":
             fields: dict[str, list[str]] = {key: [] for key in schema.keys}
             for string in dict.fromkeys(string for _, string in self._lexicons["fields"].find(text)):
                 for key in sorted(self._keys[string] & set(fields)):
                     fields[key].append(string)
-            return card.format.render(replace(empty, fields=fields), schema)
-        triples = [t for t in self._triples(text) if _renders(card, replace(empty, triples=(t,)))]
-        return card.format.render(replace(empty, triples=tuple(triples)), schema)
+            return form.render(replace(empty, fields=fields), schema)
+        triples = [t for t in self._triples(text) if _renders(form, schema, replace(empty, triples=(t,)))]
+        return form.render(replace(empty, triples=tuple(triples)), schema)
 
     def _triples(self, text: str) -> Iterator[Triple]:
         for sentence in _SENTENCE.findall(text):
@@ -125,45 +126,44 @@ class Dictionary:
                     yield Triple(before[-1], relation, after[0])
 
 
-def write_floors(gold: Gold, folder: str | Path, root: str | Path = ".", samples: int | None = None) -> list[Run]:
-    """Answer the first `samples` test records of a card (all when None), write the runs into the folder, return them."""
-    card = gold.card
-    files = {name: Path(folder) / name / card.name / ANSWERS for name in FLOORS}
-    train = list(read_records(Path(root) / card.train))
-    records = list(islice(gold.test, samples))
-    known, keys = Dictionary(train), skeleton(card, train)
-    answers = {
-        "dictionary": [known.answer(card, record) for record in records],
-        "skeleton": [skeleton_answer(card, record, keys) for record in records],
+def write_floors(
+    card: Card, model: Run, asked: Sequence[tuple[Row, Record]], folder: Path, root: Path = Path(".")
+) -> list[Run]:
+    """Answer the rows that a run was asked as both floors do, trained on the card's training set; the runs written."""
+    train = list(read_records(root / card.train))
+    floors: dict[str, Callable[[Format, Schema, Record], str]] = {
+        "dictionary": Dictionary(train).answer,
+        "skeleton": Skeleton(train, card.part).answer,
     }
-    for name, file in files.items():
-        info = {
+    runs = []
+    for name, answer in floors.items():
+        file = folder / name / model.task / ANSWERS
+        info: dict[str, Any] = {
             "system": name,
             "base_model": None,
             "adapter": None,
             "scale": 0,
-            "task": card.name,
-            "engine": "eval.floors",
-            "samples": len(records),
-            "data": {"train": card.train.as_posix(), "records": len(train)},
+            "task": model.task,
+            "card": card.name,
+            "engine": "floor",
+            "samples": len(asked),
+            "data": model.info.get("data"),
+            "train": {"file": card.train.as_posix(), "records": len(train)},
         }
         rows = (
-            {"prompt": card.prompt(record), "predict": made, "label": card.answer(record)}
-            for record, made in zip(records, answers[name], strict=True)
+            {"prompt": "\n".join(row.turns), "predict": answer(row.form, row.asks, record), "label": row.output}
+            for row, record in asked
         )
         file.with_name(RUN).unlink(missing_ok=True)
         write_text(file, "".join(dump_json(row) + "\n" for row in rows))
-        write_text(file.with_name(RUN), dump_json(info, indent=2) + "\n")
-    return [read_run(file) for file in files.values()]
+        write_stamp(file.parent, RUN, info)
+        runs.append(read_run(file))
+    return runs
 
 
-def _keys(card: Card, record: Record) -> list[str]:
-    return list(dict.fromkeys(e.type for e in record.entities) if card.format.part == "entities" else record.fields)
-
-
-def _renders(card: Card, record: Record) -> bool:
+def _renders(form: Format, schema: Schema, record: Record) -> bool:
     try:
-        card.format.render(record, card.schema(record))
+        form.render(record, schema)
     except FormatError:
         return False
     return True
