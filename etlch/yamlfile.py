@@ -6,10 +6,10 @@ the last one without a word.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, get_args, get_type_hints
 
 import yaml
 
@@ -17,6 +17,8 @@ from etlch.errors import ManyErrors
 
 Keys = tuple[str | int, ...]
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_T = TypeVar("_T")
+_STRICT = {"extra": "forbid", "coerce_numbers_to_str": True}
 _DEEPEST = 50  # the C loader dies of tens of thousands of brackets; no file here needs more than five
 
 
@@ -58,6 +60,42 @@ def read(path: str | Path, expected: str) -> YamlFile:
     if repeated:
         raise ManyErrors(repeated)
     return YamlFile(path, data, lines)
+
+
+def build(kind: type[_T], file: YamlFile, keys: Iterable[str] = ()) -> _T:
+    """An instance of a dataclass (of dataclasses), of what a file holds; `keys`: what may stand in it, if not its fields.
+
+    Raises ManyErrors with every unknown key, missing key and value of a wrong type.
+    """
+    from pydantic import TypeAdapter, ValidationError
+
+    try:
+        (built,) = TypeAdapter(tuple[kind], config=_STRICT).validate_python([file.data])
+    except ValidationError as error:
+        raise ManyErrors([_problem(kind, file, keys, **found) for found in error.errors()]) from None
+    return built
+
+
+def _problem(
+    kind: Any, file: YamlFile, keys: Iterable[str], loc: Keys, type: str, msg: str, input: Any, **_: Any
+) -> str:
+    where = loc[1:]  # without the place in the tuple
+    *above, name = [part for part in where if part != "[key]"]
+    if type == "unexpected_keyword_argument":
+        known = keys if keys and not above else [f.name for f in fields(_at(kind, above))]
+        return f"{file.where(*where)}: unknown key {name!r} (expected {', '.join(known)})"
+    if type == "missing":
+        return f"{file.where(*where)}: {name}: missing"
+    at = next((part for part in reversed((*above, name)) if isinstance(part, str)), name)
+    expected = msg.removeprefix("Input should be ").replace("tuple", "list").replace("dictionary", "mapping")
+    return f"{file.where(*where)}: {at}: found {input!r:.60} (expected {expected})"
+
+
+def _at(kind: Any, where: Iterable[str | int]) -> Any:
+    """The type of what stands under these keys in a dataclass."""
+    for part in where:
+        kind = get_type_hints(kind)[part] if is_dataclass(kind) else [a for a in get_args(kind) if a is not ...][-1]
+    return kind
 
 
 def _text(path: Path) -> str:

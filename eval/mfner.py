@@ -17,11 +17,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from etlch.corpora import load_corpora
 from etlch.errors import EtlchError
 from etlch.infer.predict import RAW
 from etlch.mfner import grid
 from etlch.records import write_text
-from etlch.sources.corpora import CORPORA
 from etlch.trainer import energy, launch
 from etlch.trainer.energy import Machine
 from eval import mfner_analysis as analysis
@@ -33,7 +33,6 @@ OUT = Path("report/mfner")
 _PREFIX = {"qwen2.5-0.5b": "Qwen", "llama3.2-1b": "Llama"}
 _NAMES = {"AnatEM": "AnatEM", "BC2GM": "bc2gm", "BC4CHEMD": "bc4chemd", "BC5CDR": "bc5cdr", "CADEC": "CADEC"}
 _NAMES |= {"GENIA": "GENIA", "NCBI Disease": "ncbi", "PGxCorpus": "PGX"}
-_RAGGED = {corpus.name for corpus in CORPORA if corpus.discontinuous}
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,12 +121,13 @@ def by_mix(answered: list[Answered], published: Published) -> Table:
 def by_format(answered: list[Answered], published: Published) -> Table:
     """Tables 3 and 4: each format under each mix, on all corpora that it was asked and on those without discontinuity."""
     rows = []
+    ragged = {corpus.name for corpus in load_corpora() if corpus.discontinuous}
     for one in sorted({(a.format, a.mix) for a in answered}):
         some = [a for a in answered if (a.format, a.mix) == one]
         column = one[1] if one[1] in ("all", "7best") else "only"
         paper = published("Table 3", [one[0]], f"{{}} {column}")
         paper = published("Table 4", [one[0]], "{}") if paper == "-" and one[1] == "all" else paper
-        smooth = [replace(a, sentences=[s for s in a.sentences if s.record.theme not in _RAGGED]) for a in some]
+        smooth = [replace(a, sentences=[s for s in a.sentences if s.record.theme not in ragged]) for a in some]
         invalid = sum(s.invalid for s in sentences_of(some)) / max(1, sum(a.prompts for a in some))
         cells = [per_draw(some, _score(2)), per_draw(smooth, _score(2)), per_draw(some, _score(2, "offsets"))]
         rows.append([*one, *cells, f"{invalid:.1%}", paper])

@@ -25,7 +25,7 @@ def add(commands: argparse._SubParsersAction, raw: type[argparse.HelpFormatter])
     option("grid", help="qwen2.5-0.5b, llama3.2-1b or gemma")
     option("run", nargs="?", default="", metavar="RUN", help="one of `etlch mfner runs GRID`, for train and test")
     option("overrides", nargs="*", metavar="key=value", help="overrides of the training config")
-    option("--root", type=Path, metavar="DIR", help="the folder of the corpora (runs/mfner/corpora)")
+    option("--root", type=Path, metavar="DIR", help="the folder of the corpora (runs/corpora)")
     option(
         "--corpora",
         default="",
@@ -38,8 +38,8 @@ def add(commands: argparse._SubParsersAction, raw: type[argparse.HelpFormatter])
 
 
 def _run(options: argparse.Namespace) -> int:
+    from etlch.corpora import ROOT
     from etlch.mfner import grid as grids
-    from etlch.sources.corpora import ROOT
 
     grid = grids.find(options.grid)
     names = [name.strip() for name in options.corpora.split(",") if name.strip()]

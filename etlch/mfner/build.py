@@ -10,25 +10,21 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from etlch import corpora
 from etlch.errors import EtlchError
-from etlch.knowledge.topics import Topic, load_topics
 from etlch.mfner import mixes, prompts
 from etlch.mfner.mixes import Dataset
 from etlch.mfner.prompts import Row
-from etlch.records import Record, dump_json, write_text
-from etlch.sources import corpora
+from etlch.records import dump_json, write_text
 
 SEED = 20260327
 PLAN = "plan.json"
 COLUMNS = {"prompt": "instruction", "query": "input", "response": "output"}
 KNOWLEDGE = Path("data/knowledge")
-THEMES = ("醫學", "生物")
-TYPES = ("醫學", "生物", "自然科學")
-_DEV_TOPICS = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,30 +37,10 @@ class Limits:
 
 
 def knowledge(folder: Path = KNOWLEDGE) -> Dataset:
-    """The offline corpus: the Chinese topics on medicine and living things, a sentence a record, three of their types.
-
-    Train has every wording, dev and test the first of each sentence; dev is the last two training topics by name.
-    """
-    topics = [t for t in load_topics(folder) if t.theme in THEMES and t.lang == "zh-TW"]
-    train = [topic for topic in topics if topic.split == "train"]
-    test = [topic for topic in topics if topic.split == "test"]
-    if len(train) <= _DEV_TOPICS or not test:
-        raise EtlchError(
-            f"{folder}: too few topics on {', '.join(THEMES)} (expected at least 3 for training, 1 for testing)"
-        )
-    splits = {
-        "train": [r for topic in train[:-_DEV_TOPICS] for r in _wordings(topic, every=True)],
-        "dev": [r for topic in train[-_DEV_TOPICS:] for r in _wordings(topic, every=False)],
-        "test": [r for topic in test for r in _wordings(topic, every=False)],
-    }
-    return Dataset("etlch biomedical", TYPES, False, splits)
-
-
-def _wordings(topic: Topic, every: bool) -> Iterable[Record]:
-    for number, sentence in enumerate(topic.sentences, start=1):
-        for version, wording in enumerate(sentence.wordings if every else sentence.wordings[:1], start=1):
-            entities = tuple(entity for entity in wording.entities if entity.type in TYPES)
-            yield Record(f"{topic.slug}-{number}-{version}", wording.text, topic.lang, entities=entities)
+    """The offline corpus: `corpora/knowledge_biomedical.yaml`."""
+    (corpus,) = corpora.find(["knowledge_biomedical"])
+    loaded = corpora.load(replace(corpus, folder=str(folder)))
+    return Dataset(corpus.name, corpus.types, corpus.discontinuous, loaded.splits)
 
 
 def from_corpora(names: Sequence[str], root: Path) -> tuple[list[Dataset], list[str]]:
@@ -75,8 +51,10 @@ def from_corpora(names: Sequence[str], root: Path) -> tuple[list[Dataset], list[
     found: list[Dataset] = []
     lacking: list[str] = []
     for corpus in corpora.find(names):
-        if not corpora.is_there(corpus, root):
-            lacking.append(f"{corpus.name}: not in {root / corpus.folder}")
+        if corpus.folder and not names:  # this repository's own
+            continue
+        if not corpus.is_there(root):
+            lacking.append(f"{corpus.name}: not in {corpus.place(root)}")
             continue
         loaded = corpora.load(corpus, root)
         if loaded.missing:

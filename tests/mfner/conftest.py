@@ -51,9 +51,10 @@ def datasets() -> list[Dataset]:
 
 @pytest.fixture
 def project(tmp_path, monkeypatch, root):
-    """An empty project with the configs."""
+    """An empty project with the configs and the corpora's files."""
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "llamafactory_configs").symlink_to(root / "llamafactory_configs")
+    for name in ("llamafactory_configs", "corpora"):
+        (tmp_path / name).symlink_to(root / name)
     return tmp_path
 
 

@@ -158,7 +158,7 @@ def test_the_small_grids_answers_fit_its_token_limit(root):
 def test_building_without_corpora_says_what_to_do(project, capsys):
     assert cli.main(["mfner", "build", "qwen2.5-0.5b"]) == 2
     error = capsys.readouterr().err
-    assert "no corpus to train on (AnatEM: not in runs/mfner/corpora/anatem" in error and "--corpora knowledge" in error
+    assert "no corpus to train on (AnatEM: not in runs/corpora/anatem" in error and "--corpora knowledge" in error
     assert cli.main(["mfner", "build", "qwen"]) == 2
     assert cli.main(["mfner", "train", "gemma", "draw9/all"]) == 2
     assert "unknown run 'draw9/all' of gemma" in capsys.readouterr().err
