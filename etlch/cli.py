@@ -10,14 +10,15 @@ from etlch.commands import (
     corpora,
     data,
     demo,
+    experiment,
     export,
     extract,
     formats,
     imports,
-    mfner,
     model,
     predict,
     push_data,
+    results,
     serve,
     teach,
     train,
@@ -42,7 +43,6 @@ FAMILIES = (
     imports,
     formats,
     corpora,
-    mfner,
     teach,
     push_data,
     serve,
@@ -50,6 +50,8 @@ FAMILIES = (
     train,
     predict,
     extract,
+    experiment,
+    results,
 )
 
 

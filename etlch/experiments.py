@@ -77,13 +77,15 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Beside:
-    """Published values beside a table: the table's id, for each of its key columns the factor (or value) that finds a
-    row, and the columns to print. `names`: the paper's name of a factor's value; {system} in a column is the system's."""
+    """Published values beside a table: the table's id; for each of its key columns the factor that finds a row; the
+    columns to print, in which {factor} is its value; where: the rows that have some; names: the paper's name of a
+    factor's value."""
 
     table: str
+    key: dict[str, str]
     columns: tuple[str, ...]
-    key: dict[str, str] = field(default_factory=dict)
-    names: dict[str, str] = field(default_factory=dict)
+    where: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    names: dict[str, dict[str, str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

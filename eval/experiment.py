@@ -1,4 +1,4 @@
-"""One experiment from run folders to tables: find the runs, check every answer, score what changed, say what was done."""
+"""From run folders to tables: find the runs of an experiment, check every answer, score what changed, say what was done."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import json
 import sys
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from itertools import islice
@@ -18,15 +18,28 @@ import pandas as pd
 
 import etlch
 from etlch.checksums import of_file
-from etlch.errors import ManyErrors
+from etlch.errors import EtlchError, ManyErrors
 from etlch.examples.drawn import RECORDS
+from etlch.experiments import Experiment, load_experiment
 from etlch.infer.floors import write_floors
 from etlch.records import dump_json, write_text
-from etlch.runs import Run, clashes, find_runs
+from etlch.runs import ANSWERS, Run, clashes, find_runs, read_run
 from etlch.tasks import Card
+from eval import costs
 from eval.answers import Gold, check_answers, load_gold
+from eval.grouped import Grouped, tables
 from eval.metrics.similarity import Encoder, SentenceEncoder, Similarity
-from eval.scores import ABOUT, Progress, read_samples, score_runs, stored_summary, write_scores
+from eval.scores import (
+    ABOUT,
+    CONFUSIONS,
+    Progress,
+    Summary,
+    read_samples,
+    read_scores,
+    score_runs,
+    stored_summary,
+    write_scores,
+)
 
 _LIBRARIES = ("numpy", "pandas", "pyarrow", "rapidfuzz", "json-repair", "jieba", "sentence-transformers")
 _CACHE = ".embeddings"
@@ -42,8 +55,9 @@ class Settings:
 
 
 @dataclass(frozen=True, slots=True)
-class Experiment:
-    """Checked runs with their gold. `counts`: how many answers each run has, in the order of `runs`."""
+class Scored:
+    """Checked runs with their gold. `counts`: how many samples each run answered, in the order of `runs`; asked: the
+    experiment file, where there is one."""
 
     name: str
     runs: list[Run]
@@ -51,6 +65,7 @@ class Experiment:
     counts: list[int]
     notices: list[str]
     cards: Path
+    asked: Experiment | None = None
 
     @property
     def tasks(self) -> list[Card]:
@@ -61,24 +76,58 @@ class Experiment:
         """Answers with what is needed to look at them; see `eval.scores.read_samples`."""
         return read_samples(self.runs, self.gold, tidy, every)
 
+    def tables(self, out: Path) -> list[Grouped]:
+        """The tables that the experiment asks for, of the scores in a folder."""
+        if self.asked is None or not self.asked.tables:
+            return []
+        return tables(self.asked, pd.concat([read_scores(out), costs.of_runs(self.runs)], ignore_index=True))
 
-def open_experiment(folder: str | Path, tasks: str | Path = "tasks", floors: str | Path | None = None) -> Experiment:
-    """Find and check the runs of `runs/<experiment>`; with `floors`, a folder, add the two floors' runs there.
+    def write_tables(self, out: Path) -> list[Grouped]:
+        """Write tables.md and the figures that the experiment asks for; the tables."""
+        made = self.tables(out)
+        if self.asked and (made or self.asked.figures):
+            from eval import plots
+
+            figures = plots.write(self.asked, read_scores(out), pd.read_csv(out / CONFUSIONS), out / "figures")
+            shown = "\n".join(f"![{name}](figures/{name}.svg)" for name in figures)
+            body = "\n\n".join([f"# {self.asked.title}", *(table.markdown() for table in made), shown])
+            write_text(out / "tables.md", body + "\n")
+        return made
+
+
+def open_experiment(where: str | Path, tasks: str | Path = "tasks", floors: str | Path | None = None) -> Scored:
+    """Find and check the runs of an experiment (its file, or its folder of runs); with `floors`, a folder, add the two
+    floors' runs there.
 
     Paths in cards are relative to the folder that holds `tasks`. Raises EtlchError for whatever does not fit.
     """
+    asked = load_experiment(where) if Path(where).suffix == ".yaml" else None
+    folder = asked.folder if asked else Path(where)
     runs, notices = find_runs(folder)
-    return _checked(Path(folder).resolve().name, runs, notices, Path(tasks), floors)
+    found = _checked(folder.resolve().name, runs, notices, Path(tasks), floors)
+    return replace(found, asked=asked)
 
 
-def open_answers(
-    file: str | Path, task: str, system: str, samples: int | None, tasks: str | Path = "tasks"
-) -> Experiment:
+def value(folder: Path, metric: str, tasks: str | Path = "tasks") -> float:
+    """A metric of one run folder over all its samples. Raises EtlchError for a metric that its card does not have."""
+    run = read_run(folder / ANSWERS)
+    gold = load_gold(tasks)
+    check_answers([run], gold)
+    summary = Summary()
+    for block in score_runs([run], gold):
+        summary.add_block(block)
+    frame = summary.frame()
+    if metric not in frame:
+        raise EtlchError(f"{folder}: no metric {metric!r} (expected one of {', '.join(frame.columns[7:])})")
+    return float(frame[metric].iloc[0])
+
+
+def open_answers(file: str | Path, task: str, system: str, samples: int | None, tasks: str | Path = "tasks") -> Scored:
     """One answers file, without a run folder, as an experiment of one run."""
     return _checked(system, [Run(Path(file), system, task, samples=samples)], [], Path(tasks), None)
 
 
-def _checked(name: str, runs: list[Run], notices: list[str], tasks: Path, floors: str | Path | None) -> Experiment:
+def _checked(name: str, runs: list[Run], notices: list[str], tasks: Path, floors: str | Path | None) -> Scored:
     root = tasks.resolve().parent
     gold = load_gold(tasks)
     counts = check_answers(runs, gold)
@@ -96,11 +145,11 @@ def _checked(name: str, runs: list[Run], notices: list[str], tasks: Path, floors
             raise ManyErrors(problems)
     order = sorted(range(len(runs)), key=lambda n: (runs[n].system, runs[n].task))
     runs, counts = [runs[n] for n in order], [counts[n] for n in order]
-    return Experiment(name, runs, gold, counts, [*notices, *_uneven(runs, counts)], tasks)
+    return Scored(name, runs, gold, counts, [*notices, *_uneven(runs, counts)], tasks)
 
 
 def score(
-    experiment: Experiment, out: str | Path, settings: Settings, progress: Progress | None = None
+    experiment: Scored, out: str | Path, settings: Settings, progress: Progress | None = None
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
     """Score an experiment into `out`: the summary, and what scoring.json says. `read_scores(out)` has the tidy table.
 
@@ -130,7 +179,7 @@ def _similarity(encoder: str | Encoder | None, cache: Path) -> Similarity | None
     return Similarity(SentenceEncoder(encoder) if isinstance(encoder, str) else encoder, cache)
 
 
-def _about(experiment: Experiment, settings: Settings, similarity: Similarity | None) -> dict[str, Any]:
+def _about(experiment: Scored, settings: Settings, similarity: Similarity | None) -> dict[str, Any]:
     """What was scored and how; `key` changes with anything that could change a number."""
     about: dict[str, Any] = {
         "experiment": experiment.name,
@@ -154,7 +203,7 @@ def _about(experiment: Experiment, settings: Settings, similarity: Similarity | 
     inputs = {str(path): of_file(path) for path in sorted(experiment.cards.glob("*.yaml"))}
     tests = [experiment.gold[card.name].test for card in experiment.tasks]
     data = [Path((run.info.get("data") or {}).get("file", "")) for run in experiment.runs]
-    read = [*(test.path for test in tests if test), *data, *(path.with_name(RECORDS) for path in data)]
+    read = [*(test.path for test in tests if test), *data, *(path.parent / RECORDS for path in data)]
     inputs |= {path.as_posix(): of_file(path) for path in dict.fromkeys(read) if path.is_file()}
     about["key"] = hashlib.sha256(dump_json([about, inputs, of_code()]).encode()).hexdigest()
     return about
@@ -167,7 +216,11 @@ def of_code() -> str:
     package = Path(etlch.__file__).resolve().parent
     files = [here / name for name in ("answers.py", "scores.py", "experiment.py")]
     files += [package / name for name in ("records.py", "tasks.py", "infer/floors.py")]
-    files += [*sorted(package.glob("examples/*.py")), *sorted(here.glob("metrics/*.py")), *sorted(package.glob("formats/*.py"))]
+    files += [
+        *sorted(package.glob("examples/*.py")),
+        *sorted(here.glob("metrics/*.py")),
+        *sorted(package.glob("formats/*.py")),
+    ]
     return hashlib.sha256("".join(map(of_file, files)).encode()).hexdigest()
 
 

@@ -113,7 +113,7 @@ def gold_text(row: Row, record: Record) -> str:
 
 def _gold(row: Row, record: Record, text: str) -> Parsed:
     """The gold items of a row."""
-    if row.form.can.types == "none":
+    if not row.form.can.repeats:
         return row.form.parse(text, row.asks, record.text)
     return Parsed("ok", entities=tuple(dict.fromkeys(asking.restricted(record, row.form, row.schema).entities)))
 
@@ -160,7 +160,7 @@ def score_answers(
     columns["answer_chars"] = np.array([len(text) for text in texts], dtype=float)
 
     confusions: Confusions = Counter()
-    if any(form.can.types != "none" for form in card.formats):
+    if any(form.can.repeats for form in card.formats):
         columns["prompts"] = np.array([len(a.rows) for a in answers], dtype=float)
         columns["unread_prompts"] = np.array([sum(p.status == "invalid" for p in parts) for parts in read], dtype=float)
         sides = [p.entities for p in gold], [p.entities for p in parsed]
@@ -330,6 +330,13 @@ class Summary:
             name=None
         ):
             self.add((system, base_model, int(scale), task), metric, float(total), int(count))
+
+    def add_block(self, block: Block) -> None:
+        """Add the scores of some answers."""
+        key = tuple(getattr(block.run, column) for column in _KEYS)
+        for metric, values in block.columns.items():
+            there = ~np.isnan(values)
+            self.add(key, metric, float(values[there].sum()), int(there.sum()))
 
     def frame(self) -> pd.DataFrame:
         """The table, sorted by system, scale and task."""

@@ -19,8 +19,9 @@ def one_key(form: Format) -> bool:
 
 
 def restricted(record: Record, form: Format, keys: Sequence[str]) -> Record:
-    """The record with the mentions of these types alone, where the format writes mentions: what the row asks for."""
-    if form.can.types == "none" or not keys:
+    """The record with the mentions of these types alone, where the format writes mentions (not
+    the set of what is named): what the row asks for."""
+    if not form.can.repeats or not keys:
         return record
     return replace(record, entities=tuple(entity for entity in record.entities if entity.type in keys))
 

@@ -17,7 +17,7 @@ SEED = 20250821
 
 def compatible(formats: Sequence[Format], discontinuous: bool) -> tuple[Format, ...]:
     """The formats that a corpus is given: those that cannot hold discontinuous mentions never meet one that has some."""
-    return tuple(form for form in formats if form.can.discontinuous or form.can.types == "none" or not discontinuous)
+    return tuple(form for form in formats if form.part != "entities" or form.can.discontinuous or not discontinuous)
 
 
 def sample(records: Sequence[Record], most: int | None, key: str) -> list[Record]:

@@ -141,8 +141,7 @@ def _mixed(
     variant = experiment.variants[name]
     made: list[Row] = []
     for corpus in drawn:
-        wanted = [form for form in card.formats if not variant.formats or form.name in variant.formats]
-        formats = deal.compatible(wanted, corpus.discontinuous)
+        formats = deal.compatible(_formats(card, variant), corpus.discontinuous)
         if not formats:
             continue
         key = f"{experiment.seed}/{number}/{corpus.name}/{split}/{name}"
@@ -156,6 +155,12 @@ def _mixed(
                 found.append(row)
         made += context.with_examples(found, variant, corpus.splits["train"], card, corpus.types, key)
     return made
+
+
+def _formats(card: Card, variant: Variant) -> list[Format]:
+    """A variant's formats of a card, in its order; all of the card's where it names none."""
+    known = {form.name: form for form in card.formats}
+    return [known[name] for name in variant.formats if name in known] if variant.formats else list(card.formats)
 
 
 def _asked(

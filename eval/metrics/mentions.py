@@ -33,8 +33,11 @@ def columns(gold: Samples, found: Samples, offsets: bool) -> tuple[Columns, Coun
     for wanted, named in zip(gold, found, strict=True):
         pairs, wrong = wrong_types(wanted, named)
         confused += pairs
-        row = by_shape(wanted, named) | {"wrong": wrong, "wrong_type": pairs.total()}
-        rows.append(row | (span_shifts(wanted, named) if offsets else {}))
+        row = by_shape(wanted, named)
+        row.update(wrong=wrong, wrong_type=pairs.total())
+        if offsets:
+            row.update(span_shifts(wanted, named))
+        rows.append(row)
     names = [name for name in COLUMNS if offsets or not name.startswith("span_")]
     return {name: np.array([row[name] for row in rows], dtype=float) for name in names}, confused
 

@@ -3,11 +3,11 @@
 import json
 
 import pytest
+from etlch.mfner import build, grid, mixes
+from etlch.mfner.mixes import Dataset
 
 from etlch.checksums import of_file
 from etlch.infer import predict
-from etlch.mfner import build, grid, mixes
-from etlch.mfner.mixes import Dataset
 from etlch.records import Entity, Record, dump_json, write_text
 from etlch.trainer import launch
 

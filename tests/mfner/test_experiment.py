@@ -5,11 +5,11 @@ from collections import Counter
 
 import pytest
 import yaml
+from etlch.mfner import build, grid, mixes, prompts
 
 from etlch import cli
 from etlch.errors import EtlchError
 from etlch.formats import FORMATS, Schema
-from etlch.mfner import build, grid, mixes, prompts
 from etlch.records import Entity, Record, read_records
 from etlch.trainer import configs, energy
 
