@@ -111,7 +111,11 @@ class RemoteEngine:
         remote = self.remote
         sampling = remote.sampling | ({"response_format": response_format(prompt.shape)} if prompt.shape else {})
         if remote.send == "chat":
-            messages = ({"role": "user", "content": prompt.question},)
+            messages = tuple({"role": role, "content": text} for role, text in prompt.turns)
+            if odd := {role for role, _ in prompt.turns} - {"system", "user", "assistant"}:
+                raise EtlchError(
+                    f"prompt {row + 1}: a turn of {', '.join(odd)} (--send chat has none; use --send tokens)"
+                )
             return Request("answer", str(row), remote.model, messages, sampling)
         raw = prompt.ids if remote.send == "tokens" else prompt.text
         return Request("answer", str(row), remote.model, (), sampling, prompt=raw)

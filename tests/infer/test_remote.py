@@ -20,7 +20,7 @@ from etlch.infer.loading import Prompt
 from etlch.infer.remote import RemoteEngine, remote_of, response_format
 from etlch.infer.shapes import Shape
 
-PROMPTS = [Prompt((n, n + 1, 7), f"<s>question {n}<e>", question=f"question {n}") for n in range(12)]
+PROMPTS = [Prompt((n, n + 1, 7), f"<s>question {n}<e>", turns=(("user", f"question {n}"),)) for n in range(12)]
 
 
 def say(call: Call) -> Say:
