@@ -67,7 +67,6 @@ def _local(job: Job) -> tuple[Engine, list[Prompt]]:
 
 
 def _remote(options: Namespace, job: Job) -> tuple[Engine, list[Prompt]]:
-    from etlch.infer.remote import PAID, RemoteEngine, remote_of
+    from etlch.infer.remote import PAID, remote_engine
 
-    remote = remote_of(options, job.config, job.output / PAID)
-    return RemoteEngine(remote), Loaded(job.config).prompts()
+    return remote_engine(options, job.config, job.output / PAID), Loaded(job.config).prompts()

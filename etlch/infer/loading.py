@@ -39,6 +39,17 @@ class Prompt:
     shape: Shape | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Made:
+    """An answer to prompt number `row`. seconds: since the run began, over all its starts."""
+
+    row: int
+    answer: str
+    tokens: int
+    ended: bool
+    seconds: float = 0.0
+
+
 class Loaded:
     """A config's parts, each made when it is first wanted: the tokenizer in a second, the model in many.
 

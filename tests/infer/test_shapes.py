@@ -8,8 +8,7 @@ import pytest
 
 from etlch.errors import EtlchError
 from etlch.infer import engines, predict
-from etlch.infer.journal import Made
-from etlch.infer.loading import Prompt
+from etlch.infer.loading import Made, Prompt
 from etlch.infer.shapes import Shape
 
 

@@ -12,7 +12,7 @@ from scripted import Say, Server
 from etlch.errors import EtlchError
 from etlch.infer.loading import Loaded
 from etlch.infer.local import LocalEngine
-from etlch.infer.remote import RemoteEngine, remote_of
+from etlch.infer.remote import remote_engine
 from etlch.infer.turns import turns, turns_of
 from etlch.trainer import check, configs
 
@@ -115,10 +115,10 @@ def test_every_engine_is_told_the_same_turns(config, tmp_path, monkeypatch):
                 timeout=9.0,
                 budget_tokens=None,
                 budget_cost=None,
-                price_in=None,
-                price_out=None,
+                price_in=[],
+                price_out=[],
             )
-            engine = RemoteEngine(remote_of(options, config, tmp_path / f"{send}.jsonl"))
+            engine = remote_engine(options, config, tmp_path / f"{send}.jsonl")
             assert len(list(engine.answers(list(enumerate(prompts))))) == 1
     tokens, text, chat = (call.body for call in server.calls)
     told["tokens"], told["text"] = spoken(words.decode(tokens["prompt"])), spoken(text["prompt"])
@@ -176,10 +176,10 @@ def test_turns_of_another_form_are_named(entry, row, said):
 def test_a_chat_server_is_not_told_turns_that_it_cannot_have(config, tmp_path):
     from etlch.infer.loading import Prompt
 
-    options = dict.fromkeys(("budget_tokens", "budget_cost", "price_in", "price_out"))
+    options = {"budget_tokens": None, "budget_cost": None, "price_in": [], "price_out": []}
     options |= {"base_url": "http://127.0.0.1:1/v1", "key_env": "K", "served_as": "m", "send": "chat", "request": "{}"}
     options |= {"concurrency": 1, "retries": 0, "backoff": 1.0, "timeout": 1.0}
-    engine = RemoteEngine(remote_of(Namespace(**options), config, tmp_path / "paid.jsonl"))
+    engine = remote_engine(Namespace(**options), config, tmp_path / "paid.jsonl")
     with pytest.raises(EtlchError, match=r"prompt 1: a turn of observation .--send chat has none"):
         list(engine.answers([(0, Prompt((1,), "x", turns=(("observation", "22 degrees"),)))]))
 
