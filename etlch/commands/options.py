@@ -30,14 +30,15 @@ def add_endpoint(option: Callable[..., object]) -> None:
         "--budget-tokens", type=int, metavar="N", help="never take more tokens than this, all starts of a run together"
     )
     option("--budget-cost", type=float, metavar="X", help="never spend more than this, all starts of a run together")
+    for name in ("in", "out"):
+        about = f"price of a million tokens {name}; with several --model one for all or one for each"
+        option(f"--price-{name}", type=float, action="append", default=[], metavar="X", help=about)
 
 
 def add_server(parser: argparse.ArgumentParser) -> None:
     """The options of the engine `endpoint`."""
     group = parser.add_argument_group("--engine endpoint", "any OpenAI-compatible server; see docs/engines.md")
     group.add_argument("--served-as", default="", metavar="NAME", help="the model's name there (model_name_or_path)")
-    send = "the prompt as token ids or text (raw completion), or the question only, for the server's own template"
+    send = "the prompt as token ids or text (raw completion), or its turns, for the server's own template"
     group.add_argument("--send", choices=("tokens", "text", "chat"), default="tokens", help=f"{send} (tokens)")
     add_endpoint(group.add_argument)
-    for name in ("in", "out"):
-        group.add_argument(f"--price-{name}", type=float, metavar="X", help=f"price of a million tokens {name}")

@@ -39,9 +39,6 @@ def add(commands: argparse._SubParsersAction, raw: type[argparse.HelpFormatter])
     option("--length", type=int, default=800, metavar="N", help="characters of an article, about (800)")
     option("--temperature", type=float, default=0.7, metavar="T", help="for writing (0.7); annotation has 0")
     option("--max-tokens", type=int, default=3000, metavar="N", help="longest answer (3000)")
-    for name in ("in", "out"):
-        about = f"price of a million tokens {name}: one, or one for each --model"
-        option(f"--price-{name}", type=float, action="append", default=[], metavar="X", help=about)
     option("--seed", type=int, default=20250821, metavar="N", help="for the jitter of waits")
     option("--dry-run", action="store_true", help="ask nothing; print the requests, tokens and cost to expect")
     teach.set_defaults(command=_run)
@@ -49,6 +46,5 @@ def add(commands: argparse._SubParsersAction, raw: type[argparse.HelpFormatter])
 
 def _run(options: argparse.Namespace) -> int:
     from etlch.teach.run import teach
-    from etlch.teach.settings import Settings
 
-    return teach(Settings.of(options))
+    return teach(options)

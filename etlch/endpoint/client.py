@@ -1,11 +1,15 @@
-"""One request to an OpenAI-compatible endpoint, and what each way of failing means for the run."""
+"""One request to an OpenAI-compatible endpoint, and what each way of failing means for the run.
+
+The client's own retries are off: each try is held against the budget, and one that may have been paid for is written down.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import json
 import random
 import time
-import urllib.parse
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -14,20 +18,18 @@ import openai
 
 from etlch.endpoint.budget import Usage, most_prompt_tokens
 from etlch.endpoint.halt import Halt
-from etlch.endpoint.journal import Entry, Request
+from etlch.endpoint.settings import Endpoint, completion_limit
 
 LONGEST_BACKOFF = 60.0
 LONGEST_PAUSE = 600.0  # a longer Retry-After (a daily quota) ends the run instead
 
 
 class PassingError(Exception):
-    """A failure that may pass: ask again. `lost` when the request may have been paid for."""
+    """A failure that may pass: ask again. `lost` when the request may have been paid for; `after`: seconds that it asks for."""
 
     def __init__(self, reason: str, lost: bool = False, after: float | None = None) -> None:
         super().__init__(reason)
-        self.reason = reason
-        self.lost = lost
-        self.after = after
+        self.reason, self.lost, self.after = reason, lost, after
 
 
 class UnansweredError(Exception):
@@ -35,30 +37,70 @@ class UnansweredError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Where:
-    """An endpoint: its address, the key, and the name of the environment variable that holds the key."""
+class Entry:
+    """One line of the journal: an answer, or (with `lost`) a request that may have been paid for though no answer came."""
 
-    base_url: str
     key: str
-    key_env: str
-    timeout: float
+    stage: str
+    article: str
+    model: str
+    prompt_tokens: int
+    completion_tokens: int
+    id: str = ""
+    finish: str = ""
+    answer: str = ""
+    lost: str = ""
+
+    @property
+    def usage(self) -> Usage:
+        return Usage(self.prompt_tokens, self.completion_tokens)
 
 
-class Endpoint:
-    """An open client; its own retries are off."""
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One question to one model. `attempt` counts the answers that were rejected before.
 
-    def __init__(self, where: Where, halt: Halt) -> None:
-        self.where = where
-        self._halt = halt
-        self._reached = False
+    prompt: for raw completion, text or token ids; `messages` is then empty.
+    """
+
+    stage: str
+    article: str
+    model: str
+    messages: tuple[dict[str, str], ...]
+    sampling: dict[str, Any]
+    attempt: int = 0
+    prompt: str | tuple[int, ...] = ""
+
+    @property
+    def key(self) -> str:
+        """sha256 of model, messages or prompt, sampling parameters and attempt: a request is known by its content, so a run
+        that is started again finds the answers it already has."""
+        content = [self.model, self.messages or self.prompt, self.sampling, self.attempt]
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+    @property
+    def most(self) -> Usage:
+        """What it may take at most; the answer is bounded where the sampling parameters bound it."""
+        limit = completion_limit(self.sampling) or 0
+        if isinstance(self.prompt, tuple) and self.prompt:
+            return Usage(len(self.prompt), limit)
+        return Usage(most_prompt_tokens([self.prompt, *(message["content"] for message in self.messages)]), limit)
+
+    def entry(self, used: Usage, **more: str) -> Entry:
+        """What the journal is told of it."""
+        return Entry(self.key, self.stage, self.article, self.model, used.prompt, used.completion, **more)
+
+
+class Client:
+    """An open connection to an endpoint."""
+
+    def __init__(self, endpoint: Endpoint, halt: Halt) -> None:
+        self._endpoint, self._halt, self._reached = endpoint, halt, False
         self._client = openai.AsyncOpenAI(
-            base_url=where.base_url, api_key=where.key or "none", max_retries=0, timeout=None
+            base_url=endpoint.base_url, api_key=endpoint.key or "none", max_retries=0, timeout=None
         )
 
-    async def __aenter__(self) -> Endpoint:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
+    async def close(self) -> None:
         await self._client.close()
 
     async def send(self, request: Request) -> Entry:
@@ -67,10 +109,10 @@ class Endpoint:
         Raises PassingError, UnansweredError for a request that the endpoint refuses, or StopError for what no further request can mend.
         """
         try:
-            async with asyncio.timeout(self.where.timeout):
+            async with asyncio.timeout(self._endpoint.timeout):
                 completion = await self._ask(request)
         except TimeoutError:
-            raise PassingError(f"no answer within {self.where.timeout:g} s", lost=True) from None
+            raise PassingError(f"no answer within {self._endpoint.timeout:g} s", lost=True) from None
         except openai.APIStatusError as error:
             self._reached = True
             raise self._of_status(error, request.model) from None
@@ -82,37 +124,35 @@ class Endpoint:
         return _entry(request, completion)
 
     async def _ask(self, request: Request) -> Any:
-        if not request.prompt:
-            return await self._client.chat.completions.create(
-                model=request.model, messages=list(request.messages), extra_body=request.sampling
-            )
+        fixed = {"model": request.model, "extra_body": request.sampling}
+        if request.messages:
+            return await self._client.chat.completions.create(messages=list(request.messages), **fixed)
         prompt = request.prompt if isinstance(request.prompt, str) else list(request.prompt)
-        return await self._client.completions.create(model=request.model, prompt=prompt, extra_body=request.sampling)
+        return await self._client.completions.create(prompt=prompt, **fixed)
 
     def _of_connection(self, error: openai.APIConnectionError) -> Exception:
         if type(error.__cause__).__name__ != "ConnectError":
             return PassingError("the connection was dropped", lost=True)
         if self._reached:
             return PassingError("the endpoint cannot be reached")
-        return self._halt.stop(f"no endpoint at {self.where.base_url} ({_line(error.__cause__)})")
+        return self._halt.stop(f"no endpoint at {self._endpoint.base_url} ({_line(error.__cause__)})")
 
     def _of_status(self, error: openai.APIStatusError, model: str) -> Exception:
-        said, url = _said(error), self.where.base_url
-        status = error.status_code
+        status, url, body = error.status_code, self._endpoint.base_url, error.body
+        if isinstance(body, dict):
+            body = body.get("message") or body.get("detail") or body
+        said = _line(body or error.message)
         if status in (401, 403):
-            state = "is not set" if not self.where.key else "is not accepted"
-            return self._halt.stop(f"invalid key: ${self.where.key_env} {state} by {url} ({status}: {said})")
-        if status == 404 and model in said:
-            return self._halt.stop(f"unknown model {model!r} at {url} (404: {said})")
+            state = "is not accepted" if self._endpoint.key else "is not set"
+            return self._halt.stop(f"invalid key: ${self._endpoint.key_env} {state} by {url} ({status}: {said})")
         if status == 404:
-            return self._halt.stop(f"unknown model {model!r}, or no such path under {url} (404: {said})")
+            place = " at" if model in said else ", or no such path under"
+            return self._halt.stop(f"unknown model {model!r}{place} {url} (404: {said})")
         if error.code == "insufficient_quota":
             return self._halt.stop(f"the account at {url} has no quota left ({status}: {said})")
-        if status in (408, 409, 425, 429) or status >= 500:
-            return self._of_overload(status, said, retry_after(error.response.headers.get("retry-after"), time.time()))
-        return UnansweredError(f"the endpoint refuses the request ({status}: {said})")
-
-    def _of_overload(self, status: int, said: str, after: float | None) -> Exception:
+        if status not in (408, 409, 425, 429) and status < 500:
+            return UnansweredError(f"the endpoint refuses the request ({status}: {said})")
+        after = retry_after(error.response.headers.get("retry-after"), time.time())
         if after is not None and after > LONGEST_PAUSE:
             return self._halt.stop(f"the endpoint asks for a pause of {after:,.0f} s ({status}: {said})")
         return PassingError(f"{status}: {said}", after=after)
@@ -143,57 +183,19 @@ def retry_after(header: str | None, now: float) -> float | None:
     return max(0.0, seconds) if seconds < float("inf") else None
 
 
-def most_usage(request: Request) -> Usage:
-    """What a request may take at most; the answer is bounded where the sampling parameters bound it."""
-    if isinstance(request.prompt, tuple) and request.prompt:
-        return Usage(len(request.prompt), completion_limit(request.sampling) or 0)
-    prompt = most_prompt_tokens([request.prompt, *(message["content"] for message in request.messages)])
-    return Usage(prompt, completion_limit(request.sampling) or 0)
-
-
-def completion_limit(sampling: dict[str, Any]) -> int | None:
-    """The bound of an answer in tokens, under either of its two names."""
-    return sampling.get("max_completion_tokens") or sampling.get("max_tokens")
-
-
 def _entry(request: Request, completion: Any) -> Entry:
     """Raises PassingError for a body without choices (an error page sent with status 200)."""
     choices = getattr(completion, "choices", None)
     if not choices:
         raise PassingError("an answer that is no chat completion", lost=True)
-    first = choices[0]
-    text = first.text if request.prompt else first.message.content if first.message else ""
+    first, used = choices[0], completion.usage
+    text = first.text if not request.messages else first.message.content if first.message else ""
     text = (text or "").encode("utf-8", "replace").decode()
-    used = completion.usage
-    most = most_usage(request)
-    return Entry(
-        key=request.key,
-        stage=request.stage,
-        article=request.article,
-        model=request.model,
-        prompt_tokens=used.prompt_tokens if used else most.prompt,
-        completion_tokens=used.completion_tokens if used else len(text.encode()),
-        id=str(completion.id or ""),
-        finish=str(first.finish_reason or ""),
-        answer=text,
+    usage = (
+        Usage(used.prompt_tokens, used.completion_tokens) if used else Usage(request.most.prompt, len(text.encode()))
     )
-
-
-def _said(error: openai.APIStatusError) -> str:
-    body = error.body
-    if isinstance(body, dict):
-        body = body.get("message") or body.get("detail") or body
-    return _line(body or error.message)
+    return request.entry(usage, id=str(completion.id or ""), finish=str(first.finish_reason or ""), answer=text)
 
 
 def _line(value: object) -> str:
     return " ".join(str(value).split())[:200]
-
-
-def is_address(url: str) -> bool:
-    """Is this the address of an endpoint?"""
-    try:
-        address = urllib.parse.urlsplit(url)
-        return address.scheme in ("http", "https") and bool(address.hostname) and address.port != 0
-    except ValueError:
-        return False

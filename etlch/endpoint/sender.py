@@ -6,22 +6,13 @@ import asyncio
 from dataclasses import dataclass
 
 from etlch.endpoint.budget import Budget, Usage
-from etlch.endpoint.client import Endpoint, PassingError, UnansweredError, backoff, most_usage
+from etlch.endpoint.client import Client, Entry, PassingError, Request, UnansweredError, backoff
 from etlch.endpoint.halt import Halt
-from etlch.endpoint.journal import Entry, Journal, Request
+from etlch.endpoint.settings import Endpoint
 from etlch.errors import EtlchError
+from etlch.journal import Journal
 
 DEAD_AFTER = 3  # requests given up one after the other, none answered between them: the endpoint went away
-
-
-@dataclass(frozen=True, slots=True)
-class Patience:
-    """How many requests at once, how often one is tried again, and how long to wait between."""
-
-    concurrency: int
-    retries: int
-    backoff: float
-    seed: int
 
 
 @dataclass(slots=True)
@@ -35,57 +26,71 @@ class Tally:
 
 
 class Sender:
-    """All requests of a run go through here."""
+    """All requests of a run go through here: `async with Sender(endpoint, journal) as sender`. `halt.reason` says why it had to stop."""
 
-    def __init__(self, endpoint: Endpoint, journal: Journal, budget: Budget, halt: Halt, patience: Patience) -> None:
-        self.tally = Tally()
-        self._endpoint = endpoint
-        self._journal = journal
-        self._budget = budget
-        self._halt = halt
-        self._patience = patience
-        self._slots = asyncio.Semaphore(patience.concurrency)
+    def __init__(self, endpoint: Endpoint, journal: Journal[Entry]) -> None:
+        self.tally, self.halt = Tally(), Halt()
+        self.budget = Budget(endpoint.prices, endpoint.budget_tokens, endpoint.budget_cost, self.halt)
+        for entry in journal.entries:
+            self.budget.charge(entry.model, entry.usage)
+        self._answers = {entry.key: entry for entry in journal.entries if not entry.lost}
+        self._endpoint, self._journal = endpoint, journal
+        self._client = Client(endpoint, self.halt)
+        self._slots = asyncio.Semaphore(endpoint.concurrency)
         self._given_up = 0
+
+    async def __aenter__(self) -> Sender:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        await self._client.close()
 
     async def answer(self, request: Request) -> Entry:
         """The answer to one request. Raises UnansweredError for this one, StopError when the run is ending."""
-        saved = self._journal.answers.get(request.key)
-        if saved is not None:
+        if saved := self._answers.get(request.key):
             self.tally.replayed += 1
             return saved
+        retries = self._endpoint.retries
         async with self._slots:
-            for number in range(self._patience.retries + 1):
-                self._halt.check()
+            for number in range(retries + 1):
+                self.halt.check()
                 try:
                     return await self._paid(request)
                 except PassingError as error:
                     trouble = error
-                if number < self._patience.retries:
+                if number < retries:
                     self.tally.retried += 1
-                    seed = f"{self._patience.seed}/{request.key}"
-                    await self._halt.sleep(backoff(seed, number, self._patience.backoff, trouble.after))
-            raise self._give_up(trouble.reason)
+                    seed = f"{self._endpoint.seed}/{request.key}"
+                    await self.halt.sleep(backoff(seed, number, self._endpoint.backoff, trouble.after))
+            self._given_up += 1
+            if self._given_up < DEAD_AFTER:
+                raise UnansweredError(f"{trouble.reason} ({retries + 1} tries)")
+            last = f"{retries + 1} tries each; the last: {trouble.reason}"
+            raise self.halt.stop(f"{self._given_up} requests failed one after the other, {last}")
 
     async def _paid(self, request: Request) -> Entry:
         """One try, within the budget, and into the journal."""
-        most = most_usage(request)
-        await self._budget.hold(request.model, most)
-        used = Usage()
+        most, used = request.most, Usage()
+        await self.budget.hold(request.model, most)
         try:
-            entry = await self._endpoint.send(request)
+            entry = await self._client.send(request)
             used = entry.usage
             self._save(entry)
         except PassingError as error:
             if error.lost:
                 used = most
-                self._save(_lost(request, most, error.reason))
+                self._save(request.entry(most, lost=error.reason))
             raise
         except UnansweredError as error:
             if not self._journal.entries:
-                raise self._halt.stop(str(error)) from None
+                raise self.halt.stop(str(error)) from None
             raise
         finally:
-            await self._budget.settle(request.model, most, used)
+            await self.budget.settle(request.model, most, used)
+        self._answers[request.key] = entry
         self._given_up = 0
         self.tally.answered += 1
         return entry
@@ -94,26 +99,6 @@ class Sender:
         try:
             self._journal.append(entry)
         except EtlchError as error:
-            raise self._halt.stop(str(error)) from None
+            raise self.halt.stop(str(error)) from None
         if self._journal.full:
-            self._halt.stop(f"{self._journal.path}: {self._journal.full} (free some space)")
-
-    def _give_up(self, reason: str) -> Exception:
-        self._given_up += 1
-        tries = self._patience.retries + 1
-        if self._given_up >= DEAD_AFTER:
-            last = f"{tries} tries each; the last: {reason}"
-            return self._halt.stop(f"{self._given_up} requests failed one after the other, {last}")
-        return UnansweredError(f"{reason} ({tries} tries)")
-
-
-def _lost(request: Request, most: Usage, reason: str) -> Entry:
-    return Entry(
-        key=request.key,
-        stage=request.stage,
-        article=request.article,
-        model=request.model,
-        prompt_tokens=most.prompt,
-        completion_tokens=most.completion,
-        lost=reason,
-    )
+            self.halt.stop(f"{self._journal.path}: {self._journal.full} (free some space)")

@@ -79,11 +79,11 @@ def _engine(options: argparse.Namespace, extractor: Extractor) -> Iterator[None]
     if options.engine != "endpoint":
         yield
         return
-    from etlch.infer.remote import PAID, RemoteEngine, remote_of
+    from etlch.infer.remote import PAID, remote_engine
 
     with tempfile.TemporaryDirectory() as passing:
         paid = options.out.with_name(f".{options.out.name}.{PAID}") if options.out else Path(passing) / PAID
-        extractor.engine = RemoteEngine(remote_of(options, extractor.loaded.config, paid))
+        extractor.engine = remote_engine(options, extractor.loaded.config, paid)
         yield
         paid.unlink(missing_ok=True)
 

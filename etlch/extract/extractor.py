@@ -15,8 +15,7 @@ from etlch.extract import chunks, language, models, values
 from etlch.extract.documents import Document
 from etlch.extract.values import Extraction
 from etlch.formats import Parsed
-from etlch.infer.journal import Made
-from etlch.infer.loading import Loaded
+from etlch.infer.loading import Loaded, Made
 from etlch.infer.predict import Engine
 from etlch.records import Record
 from etlch.tasks import Card, load_card

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from argparse import Namespace
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
+from itertools import islice
 from pathlib import Path
 
 from etlch.errors import EtlchError
 from etlch.infer import predict
-from etlch.infer.predict import Job
+from etlch.infer.loading import Loaded, Prompt
+from etlch.infer.predict import Engine, Job
+from etlch.infer.shapes import Shape, shape_of
+from etlch.records import read_records
+from etlch.tasks import load_cards
+from etlch.trainer import configs, launch
 
 
 def answer(job: Job, options: Namespace) -> list[Path]:
@@ -23,33 +28,45 @@ def answer(job: Job, options: Namespace) -> list[Path]:
         return predict.with_llamafactory(job, options.force)
     if options.engine == "transformers":
         job = replace(job, config=job.config | {"stop_loops": not getattr(options, "keep_loops", False)})
-    start = _local if options.engine == "transformers" else partial(_remote, options)
-    return predict.with_engine(job, options.engine, partial(_shaped, start, job), options.force)
+
+    def start() -> tuple[Engine, list[Prompt]]:
+        engine, prompts = _local(job) if options.engine == "transformers" else _remote(options, job)
+        return engine, shaped(job, prompts) if job.schema else prompts
+
+    return predict.with_engine(job, options.engine, start, options.force)
 
 
-def _shaped(start: Callable[[Job], tuple], job: Job) -> tuple:
-    """Start an engine; under --schema its prompts have the shapes that their answers must have."""
-    engine, prompts = start(job)
-    if not job.schema:
-        return engine, prompts
-    from etlch.infer import shapes
+def shaped(job: Job, prompts: Sequence[Prompt]) -> list[Prompt]:
+    """Each prompt of a job's test sets with its shape. Raises EtlchError where prompts and records do not match."""
+    cards = {card.dataset("test"): card for card in load_cards()}
+    shapes: list[Shape | None] = []
+    for name in job.names:
+        if name not in cards:
+            raise EtlchError(f"eval_dataset: no card for {name!r} (expected the test set of a card in tasks/)")
+        card = cards[name]
+        records = {record.id: record for record in read_records(card.test)}
+        for row in islice(configs.rows_of(job.files[name]), job.config.get("max_samples")):
+            if row.get("id") not in records:
+                raise EtlchError(
+                    f"{card.test}: no record {row.get('id')!r} (expected one for each test row); run `make data`"
+                )
+            shapes.append(shape_of(card, records[row["id"]]))
+    if len(shapes) != len(prompts):
+        raise EtlchError(
+            f"{job.path}: found {len(prompts)} prompts (expected {len(shapes)}, the rows of the test sets)"
+        )
+    return [replace(prompt, shape=shape) for prompt, shape in zip(prompts, shapes, strict=True)]
 
-    return engine, shapes.attach(job, prompts)
 
-
-def _local(job: Job) -> tuple:
-    from etlch.infer.loading import Loaded
+def _local(job: Job) -> tuple[Engine, list[Prompt]]:
     from etlch.infer.local import LocalEngine
-    from etlch.trainer import launch
 
     launch.require_hardware(job.path, job.config)
     loaded = Loaded(job.config)
     return LocalEngine(loaded), loaded.prompts()
 
 
-def _remote(options: Namespace, job: Job) -> tuple:
-    from etlch.infer.loading import Loaded
-    from etlch.infer.remote import PAID, RemoteEngine, remote_of
+def _remote(options: Namespace, job: Job) -> tuple[Engine, list[Prompt]]:
+    from etlch.infer.remote import PAID, remote_engine
 
-    remote = remote_of(options, job.config, job.output / PAID)
-    return RemoteEngine(remote), Loaded(job.config).prompts()
+    return remote_engine(options, job.config, job.output / PAID), Loaded(job.config).prompts()

@@ -11,17 +11,15 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import chain, islice
-from typing import TYPE_CHECKING, Any
+from itertools import islice
+from typing import Any
 
 from etlch.errors import EtlchError
+from etlch.infer.shapes import Shape
+from etlch.infer.turns import Turn, turns_of
 from etlch.trainer import configs
 from etlch.trainer.configs import Config
 from etlch.weights import make
-
-if TYPE_CHECKING:
-    from etlch.infer.shapes import Shape
-
 
 OURS = ("frequency_penalty", "stop_loops")  # settings of the engines here that LlamaFactory does not know
 
@@ -30,15 +28,26 @@ OURS = ("frequency_penalty", "stop_loops")  # settings of the engines here that 
 class Prompt:
     """What a model is asked: token ids, the same as text (special tokens spelled out), and LlamaFactory's gold label.
 
-    shape: what the answer has to be, where it is to be constrained. question: what the user says in it, for a server that
-    applies its own template.
+    shape: what the answer has to be, where it is to be constrained. turns: what is said in it, for a server that applies its
+    own template.
     """
 
     ids: tuple[int, ...]
     text: str
     label: str = ""
-    question: str = ""
+    turns: tuple[Turn, ...] = ()
     shape: Shape | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """An answer to prompt number `row`. seconds: since the run began, over all its starts."""
+
+    row: int
+    answer: str
+    tokens: int
+    ended: bool
+    seconds: float = 0.0
 
 
 class Loaded:
@@ -108,26 +117,35 @@ class Loaded:
         ids, labels = list(rows["input_ids"]), list(rows["labels"])
         texts = self.tokenizer.batch_decode(ids, skip_special_tokens=False)
         labels = self.tokenizer.batch_decode(labels, skip_special_tokens=True)
-        questions = self._questions()
-        if len(questions) != len(ids):
+        said = list(self._turns())
+        if len(said) != len(ids):
             raise EtlchError(
-                f"{self.config.get('eval_dataset')}: LlamaFactory made {len(ids)} prompts (expected {len(questions)}, one a "
+                f"{self.config.get('eval_dataset')}: LlamaFactory made {len(ids)} prompts (expected {len(said)}, one a "
                 "row; it drops rows that it cannot read)"
             )
-        return [Prompt(tuple(i), *rest) for i, *rest in zip(ids, texts, labels, questions, strict=True)]
+        return [Prompt(tuple(i), *rest) for i, *rest in zip(ids, texts, labels, said, strict=True)]
 
-    def _questions(self) -> list[str]:
-        """What the user says in each prompt: LlamaFactory puts instruction and input together by a line break."""
-        files, most = configs.dataset_files(self.config), self.config.get("max_samples")
-        names = configs.names(self.config.get("eval_dataset"))
-        rows = chain.from_iterable(islice(configs.rows_of(files[name]), most) for name in names)
-        return ["\n".join(part for part in (row.get("instruction"), row.get("input")) if part) for row in rows]
+    def _turns(self) -> Iterator[tuple[Turn, ...]]:
+        """What is said in each prompt."""
+        files, known = configs.dataset_files(self.config), configs.registry(self.config)
+        for name in configs.names(self.config.get("eval_dataset")):
+            rows = islice(configs.rows_of(files[name]), self.config.get("max_samples"))
+            for number, row in enumerate(rows, start=1):
+                try:
+                    yield self._with_system(turns_of(row, known[name]))
+                except EtlchError as error:
+                    raise EtlchError(f"{files[name]}: row {number}: {error}") from None
+
+    def _with_system(self, said: list[Turn]) -> tuple[Turn, ...]:
+        default = self.config.get("default_system")
+        return (("system", default), *said) if default and said[0][0] != "system" else tuple(said)
 
     def prompt(self, question: str) -> Prompt:
         """The prompt of one question of a user."""
         turns = [{"role": "user", "content": question}, {"role": "assistant", "content": ""}]
         ids, _ = self.template.encode_oneturn(self.tokenizer, turns, self.arguments[1].default_system, None)
-        return Prompt(tuple(ids), self.tokenizer.decode(ids, skip_special_tokens=False), question=question)
+        text = self.tokenizer.decode(ids, skip_special_tokens=False)
+        return Prompt(tuple(ids), text, turns=self._with_system([("user", question)]))
 
     def text(self, tokens: list[int]) -> str:
         """An answer's text."""

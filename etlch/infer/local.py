@@ -6,8 +6,7 @@ from collections.abc import Iterator, Sequence
 from functools import cached_property
 
 from etlch.errors import EtlchError
-from etlch.infer.journal import Made
-from etlch.infer.loading import Loaded, Prompt
+from etlch.infer.loading import Loaded, Made, Prompt
 from etlch.infer.repeats import Reviser
 
 GREEDY_ONLY = {"do_sample": False, "num_beams": 1}

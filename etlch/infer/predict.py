@@ -23,7 +23,8 @@ from etlch.checksums import of_file
 from etlch.errors import EtlchError
 from etlch.examples.rows import TEST
 from etlch.examples.rows import read as read_rows
-from etlch.infer.journal import Journal, Made
+from etlch.infer.loading import Made
+from etlch.journal import Journal
 from etlch.records import dump_json, read_jsonl, write_text
 from etlch.runs import ANSWERS, DECODED, DONE, RUN, read_stamp, write_stamp
 from etlch.trainer import configs, launch
@@ -138,17 +139,18 @@ def _answer(job: Job, stamp: dict, start: Callable[[], tuple[Engine, list]]) -> 
 
     about = {"sha256": stamp["sha256"], "data": {name: of_file(job.files[name]) for name in job.names}}
     about["adapter"] = _adapter_sha256(job.config)
-    with Journal(job.output / JOURNAL, about) as journal:
-        began = time.monotonic() - journal.seconds
+    with Journal(job.output / JOURNAL, Made, about) as journal:
+        there = {made.row for made in journal.entries}
+        began = time.monotonic() - max((made.seconds for made in journal.entries), default=0.0)
         engine, prompts = start()
-        todo = [(row, prompt) for row, prompt in enumerate(prompts) if row not in journal.made]
-        if len(todo) < len(prompts):
-            print(f"{job.output}: interrupted before; {len(journal.made)} of {len(prompts)} answers are there")
-        with tqdm(total=len(prompts), initial=len(journal.made), unit="answer", dynamic_ncols=True) as bar:
+        todo = [(row, prompt) for row, prompt in enumerate(prompts) if row not in there]
+        if there:
+            print(f"{job.output}: interrupted before; {len(there)} of {len(prompts)} answers are there")
+        with tqdm(total=len(prompts), initial=len(there), unit="answer", dynamic_ncols=True) as bar:
             for made in engine.answers(todo):
                 journal.append(replace(made, seconds=round(time.monotonic() - began, 3)))
                 bar.update()
-        made = [journal.made[row] for row in range(len(prompts))]
+        made = sorted(journal.entries, key=lambda made: made.row)
         rows = [{"prompt": p.text, "predict": m.answer, "label": p.label} for p, m in zip(prompts, made, strict=True)]
         write_text(job.output / ANSWERS, "".join(dump_json(row) + "\n" for row in rows))
         return {"seconds": round(time.monotonic() - began, 1), "cut": sum(not m.ended for m in made)}

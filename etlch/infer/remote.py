@@ -1,32 +1,27 @@
 """The `endpoint` engine: an OpenAI-compatible server that has the model loaded answers, many prompts at once.
 
 The prompt is sent raw, as token ids or as text, so that the server's own chat template plays no part; `chat` is for servers
-that know nothing else (LlamaFactory's api, most hosted ones), which then apply their own.
+that know nothing else (LlamaFactory's api, most hosted ones): they are sent all turns and apply their own.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
-import os
-import queue
-import threading
 from argparse import Namespace
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from etlch.endpoint.budget import Budget, Prices
-from etlch.endpoint.client import Endpoint, UnansweredError, Where, is_address
-from etlch.endpoint.halt import Halt, StopError
-from etlch.endpoint.journal import Entry, Journal, Request
-from etlch.endpoint.sender import Patience, Sender
-from etlch.errors import EtlchError, ManyErrors
-from etlch.infer.journal import Made
-from etlch.infer.loading import Prompt
+from etlch.endpoint.client import Entry, Request, UnansweredError
+from etlch.endpoint.halt import StopError
+from etlch.endpoint.sender import Sender
+from etlch.endpoint.settings import Endpoint, body_of, endpoint_of
+from etlch.errors import EtlchError
+from etlch.infer.loading import Made, Prompt
 from etlch.infer.local import DEFAULT_NEW_TOKENS
 from etlch.infer.shapes import Shape
+from etlch.journal import Journal
 from etlch.trainer.configs import Config
 
 FINISHED = ("stop", "eos", "")
@@ -34,87 +29,68 @@ PAID = "paid.jsonl"
 
 
 @dataclass(frozen=True, slots=True)
-class Remote:
-    """Where the model is served, under which name, how prompts are sent, and how much a run may take.
+class RemoteEngine:
+    """Answers from a model that an endpoint serves under a name.
 
-    sampling: parameters of every request's body. paid: the file that records each answer that was paid for.
+    send: tokens, text or chat. body: the parameters of every request. paid: the file that records each answer that was paid
+    for. Raises EtlchError when the endpoint cannot be reached, refuses, or the budget is spent.
     """
 
-    where: Where
+    endpoint: Endpoint
     model: str
     send: str
-    sampling: dict[str, Any]
-    patience: Patience
-    prices: Prices
-    most_tokens: int | None
-    most_cost: float | None
+    body: dict[str, Any]
     paid: Path
-
-
-class RemoteEngine:
-    """Answers from a server. Raises EtlchError when it cannot be reached, refuses, or the budget is spent."""
-
-    def __init__(self, remote: Remote) -> None:
-        self.remote = remote
 
     def answers(self, todo: Sequence[tuple[int, Prompt]]) -> Iterator[Made]:
         """Answers in the order in which they arrive."""
-        arrived: queue.Queue[Made | Exception | None] = queue.Queue()
-        halts: list[Halt] = []
+        requests = ((row, self._request(row, prompt)) for row, prompt in todo)
+        refused: list[str] = []
+        with Journal(self.paid, Entry, reserve=self.endpoint.concurrency * 65_536) as book, asyncio.Runner() as runner:
+            sender = Sender(self.endpoint, book)
+            under_way: set[asyncio.Task[Made | None]] = set()
 
-        def work() -> None:
-            try:
-                asyncio.run(self._ask_all(todo, arrived.put, halts))
-                arrived.put(None)
-            except Exception as error:  # handed on to the thread that reads
-                arrived.put(error)
+            async def ask(row: int, request: Request) -> Made | None:
+                try:
+                    entry = await sender.answer(request)
+                except UnansweredError as error:
+                    refused.append(f"prompt {row + 1}: {error}")
+                except StopError:
+                    pass  # sender.halt.reason says why; what is under way still arrives
+                else:
+                    return Made(row, entry.answer, entry.completion_tokens, entry.finish in FINISHED)
 
-        thread = threading.Thread(target=work, daemon=True)
-        thread.start()
-        try:
-            while (made := arrived.get()) is not None:
-                if isinstance(made, Exception):
-                    raise made
-                yield made
-        finally:
-            for halt in halts:
-                halt.stop("interrupted")
-            thread.join(timeout=1)
+            async def arrived() -> set[asyncio.Task[Made | None]]:
+                nonlocal under_way
+                while len(under_way) < self.endpoint.concurrency and not sender.halt.reason:
+                    if (following := next(requests, None)) is None:
+                        break
+                    under_way.add(asyncio.create_task(ask(*following)))
+                done, under_way = (
+                    await asyncio.wait(under_way, return_when="FIRST_COMPLETED") if under_way else (set(), set())
+                )
+                return done
 
-    async def _ask_all(self, todo: Sequence[tuple[int, Prompt]], arrived, halts: list[Halt]) -> None:
-        remote, halt = self.remote, Halt()
-        halts.append(halt)
-        budget = Budget(remote.prices, remote.most_tokens, remote.most_cost, halt)
-        waiting, refused = iter(todo), []
-        with Journal(remote.paid, remote.patience.concurrency * 65_536) as book:
-            for entry in book.entries:
-                budget.charge(entry.model, entry.usage)
-            async with Endpoint(remote.where, halt) as endpoint:
-                sender = Sender(endpoint, book, budget, halt, remote.patience)
-
-                async def work() -> None:
-                    for row, prompt in waiting:
-                        try:
-                            arrived(_made(row, await sender.answer(self._request(row, prompt))))
-                        except UnansweredError as error:
-                            refused.append(f"prompt {row + 1}: {error}")
-                        except StopError:
-                            return
-
-                await asyncio.gather(*(work() for _ in range(remote.patience.concurrency)))
-        if halt.reason or refused:
+            while done := runner.run(arrived()):
+                yield from (made for task in done if (made := task.result()))
+            runner.run(sender.close())
+        if sender.halt.reason or refused:
             raise EtlchError(
-                halt.reason or f"{len(refused)} of {len(todo)} prompts have no answer; the first: {refused[0]}"
+                sender.halt.reason or f"{len(refused)} of {len(todo)} prompts have no answer; the first: {refused[0]}"
             )
 
     def _request(self, row: int, prompt: Prompt) -> Request:
-        remote = self.remote
-        sampling = remote.sampling | ({"response_format": response_format(prompt.shape)} if prompt.shape else {})
-        if remote.send == "chat":
-            messages = ({"role": "user", "content": prompt.question},)
-            return Request("answer", str(row), remote.model, messages, sampling)
-        raw = prompt.ids if remote.send == "tokens" else prompt.text
-        return Request("answer", str(row), remote.model, (), sampling, prompt=raw)
+        body = self.body | ({"response_format": response_format(prompt.shape)} if prompt.shape else {})
+        if self.send == "chat":
+            if odd := {role for role, _ in prompt.turns} - {"system", "user", "assistant"}:
+                raise EtlchError(
+                    f"prompt {row + 1}: a turn of {', '.join(odd)} (--send chat has none; use --send tokens)"
+                )
+            messages = tuple({"role": role, "content": text} for role, text in prompt.turns)
+            return Request("answer", str(row), self.model, messages, body)
+        return Request(
+            "answer", str(row), self.model, (), body, prompt=prompt.ids if self.send == "tokens" else prompt.text
+        )
 
 
 def response_format(shape: Shape) -> dict[str, Any]:
@@ -127,49 +103,22 @@ def response_format(shape: Shape) -> dict[str, Any]:
     return {"type": "json_schema", "json_schema": {"name": "answer", "schema": schema, "strict": not shape.optional}}
 
 
-def remote_of(options: Namespace, config: Config, paid: Path) -> Remote:
-    """What the command line and a predict config say; answers are kept in the file `paid`. Raises ManyErrors with each option that cannot be."""
-    if problems := list(_problems(options, config)):
-        raise ManyErrors(problems)
+def remote_engine(options: Namespace, config: Config, paid: Path) -> RemoteEngine:
+    """The engine that the command line and a predict config ask for; answers are kept in the file `paid`. Raises ManyErrors
+    with each option that cannot be."""
+    sampled = config.get("do_sample") or int(config.get("num_beams") or 1) > 1
     body = {"temperature": 0, "max_tokens": int(config.get("max_new_tokens") or DEFAULT_NEW_TOKENS)}
-    if float(config.get("repetition_penalty") or 1.0) != 1.0:
-        body["repetition_penalty"] = float(config["repetition_penalty"])
-    if config.get("frequency_penalty"):
-        body["frequency_penalty"] = float(config["frequency_penalty"])
-    body |= json.loads(options.request)
+    for name, nothing in (("repetition_penalty", 1.0), ("frequency_penalty", 0.0)):
+        if (penalty := float(config.get(name) or nothing)) != nothing:
+            body[name] = penalty
     model = options.served_as or str(config["model_name_or_path"])
-    prices = Prices({model: (options.price_in, options.price_out)} if options.price_in is not None else {})
-    return Remote(
-        Where(options.base_url, os.environ.get(options.key_env, "").strip(), options.key_env, options.timeout),
-        model,
-        options.send,
-        {name: value for name, value in body.items() if value is not None},
-        Patience(options.concurrency, options.retries, options.backoff, int(config.get("seed") or 42)),
-        prices,
-        options.budget_tokens,
-        options.budget_cost,
-        paid,
+    endpoint = endpoint_of(
+        options,
+        [model],
+        body,
+        int(config.get("seed") or 42),
+        ["do_sample, num_beams: all engines are asked for the same greedy answers (expected neither)"]
+        if sampled
+        else [],
     )
-
-
-def _problems(options: Namespace, config: Config) -> Iterator[str]:
-    if not is_address(options.base_url):
-        yield f"--base-url: found {options.base_url!r} (expected an address such as http://127.0.0.1:8000/v1)"
-    if config.get("do_sample") or int(config.get("num_beams") or 1) > 1:
-        yield "do_sample, num_beams: all engines are asked for the same greedy answers (expected neither)"
-    if min(options.concurrency, options.timeout, options.backoff) <= 0 or options.retries < 0:
-        yield "--concurrency, --timeout, --backoff: expected numbers above 0, and --retries 0 or more"
-    if (options.price_in is None) != (options.price_out is None):
-        yield "--price-in and --price-out: expected both"
-    if options.budget_cost is not None and options.price_in is None:
-        yield "--budget-cost: expected --price-in and --price-out with it"
-    try:
-        more = json.loads(options.request)
-    except ValueError:
-        more = None
-    if not isinstance(more, dict) or {"model", "messages", "prompt", "stream", "n"} & set(more):
-        yield f"--request: found {options.request!r} (expected a JSON object without model, messages, prompt, stream, n)"
-
-
-def _made(row: int, entry: Entry) -> Made:
-    return Made(row, entry.answer, entry.completion_tokens, entry.finish in FINISHED)
+    return RemoteEngine(endpoint, model, options.send, body_of(options, body), paid)

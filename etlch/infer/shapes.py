@@ -2,19 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from itertools import islice
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
 
-from etlch.errors import EtlchError
-from etlch.records import Record, read_records
-from etlch.tasks import Card, load_cards
-from etlch.trainer import configs
-
-if TYPE_CHECKING:
-    from etlch.infer.loading import Prompt
-    from etlch.infer.predict import Job
+from etlch.records import Record
+from etlch.tasks import Card
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,30 +26,3 @@ def shape_of(card: Card, record: Record) -> Shape | None:
     if card.format.name == "json_fields":
         return Shape(keys, optional=not keys)
     return Shape(keys) if card.format.name == "json_entities" else None
-
-
-def attach(job: Job, prompts: Sequence[Prompt]) -> list[Prompt]:
-    """Give each prompt of a job's test sets its shape. Raises EtlchError where prompts and records do not match."""
-    cards = {card.dataset("test"): card for card in load_cards()}
-    shapes: list[Shape | None] = []
-    for name in job.names:
-        if name not in cards:
-            raise EtlchError(f"eval_dataset: no card for {name!r} (expected the test set of a card in tasks/)")
-        shapes += _shapes(cards[name], configs.rows_of(job.files[name]), job.config.get("max_samples"))
-    if len(shapes) != len(prompts):
-        raise EtlchError(
-            f"{job.path}: found {len(prompts)} prompts (expected {len(shapes)}, the rows of the test sets)"
-        )
-    return [replace(prompt, shape=shape) for prompt, shape in zip(prompts, shapes, strict=True)]
-
-
-def _shapes(card: Card, rows: list[dict[str, str]], most: int | None) -> list[Shape | None]:
-    records = {record.id: record for record in read_records(card.test)}
-    found = []
-    for row in islice(rows, int(most) if most else None):
-        if row.get("id") not in records:
-            raise EtlchError(
-                f"{card.test}: no record {row.get('id')!r} (expected one for each test row); run `make data`"
-            )
-        found.append(shape_of(card, records[row["id"]]))
-    return found

@@ -1,12 +1,28 @@
-"""From checked and voted parts to a Record: spans at every occurrence, types of heads and tails, values in text order."""
+"""From what the teachers said to a Record: what most of them said, at every occurrence, in text order."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Hashable, Sequence
 from dataclasses import replace
+from typing import TypeVar
 
 from etlch.records import Entity, Record, Triple
 from etlch.teach.checks import occurrences
+
+Item = TypeVar("Item", bound=Hashable)
+
+
+def majority(ballots: Sequence[Sequence[Item]]) -> tuple[list[Item], list[Item]]:
+    """Items named by more than half of the ballots, and those named by exactly half: a tie, which is not a majority
+    (RA-IT, appendix C, "ensemble distillation").
+
+    An item counts once a ballot. Both lists are in the order in which the ballots, one after the other, name the items.
+    """
+    counts = Counter(item for ballot in ballots for item in dict.fromkeys(ballot))
+    kept = [item for item, count in counts.items() if 2 * count > len(ballots)]
+    tied = [item for item, count in counts.items() if 2 * count == len(ballots)]
+    return kept, tied
 
 
 def assemble(
@@ -16,22 +32,17 @@ def assemble(
     triples: Sequence[Triple],
     entities: Sequence[Entity],
 ) -> Record:
-    """The draft (id, text, language, source) with fields, triples and entities; a function of these and nothing else."""
-    kinds = {entity.text: entity.type for entity in reversed(entities)}
+    """The draft (id, text, language, source) with fields, triples and entities; a function of these and nothing else.
+
+    An entity has one mention an occurrence, outer before inner; heads and tails get the types of entities; each value of a
+    field comes once, by first occurrence, the longer first among those that start together.
+    """
+    text, kinds = draft.text, {entity.text: entity.type for entity in reversed(entities)}
+    mentions = [Entity(e.text, e.type, (span,)) for e in entities for span in occurrences(e.text, text)]
+    ordered = sorted(dict.fromkeys(pairs), key=lambda pair: (occurrences(pair[1], text)[0][0], -len(pair[1])))
     return replace(
         draft,
-        entities=tuple(mentions(entities, draft.text)),
+        entities=tuple(sorted(mentions, key=lambda e: (e.spans[0][0], -e.spans[0][1], e.type))),
         triples=tuple(replace(t, head_type=kinds.get(t.head, ""), tail_type=kinds.get(t.tail, "")) for t in triples),
-        fields={key: _in_order([value for name, value in pairs if name == key], draft.text) for key in keys},
+        fields={key: [value for name, value in ordered if name == key] for key in keys},
     )
-
-
-def mentions(entities: Sequence[Entity], text: str) -> list[Entity]:
-    """One entity with one span for each occurrence of each surface, in text order, outer before inner."""
-    found = [Entity(e.text, e.type, (span,)) for e in entities for span in occurrences(e.text, text)]
-    return sorted(found, key=lambda e: (e.spans[0][0], -e.spans[0][1], e.type))
-
-
-def _in_order(values: Sequence[str], text: str) -> list[str]:
-    """Each value once, by first occurrence, the longer first among those that start together."""
-    return sorted(dict.fromkeys(values), key=lambda value: (occurrences(value, text)[0][0], -len(value)))

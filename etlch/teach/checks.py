@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from etlch.formats import FORMATS, FormatError, Parsed, Schema
 from etlch.records import Entity, Record, Triple
@@ -17,14 +19,15 @@ _SHOWN = 5  # so many problems are told to the teacher
 EMPTY, CUT, LENGTH = "empty answer", "cut at the token limit", "length"
 FORM, ABSENT, NOTHING = "not the format", "not in the article", "nothing found"
 
+Item = TypeVar("Item")
+
 
 class AnswerError(Exception):
     """An answer that is not good enough. `kind` is counted, `reason` is told to the teacher."""
 
     def __init__(self, kind: str, reason: str) -> None:
         super().__init__(reason)
-        self.kind = kind
-        self.reason = reason
+        self.kind, self.reason = kind, reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +43,7 @@ class Instruction:
         return json.dumps(list(self.keys), ensure_ascii=False)
 
 
-def said(answer: str, finish: str) -> str:
+def answer_text(answer: str, finish: str) -> str:
     """The answer without the thoughts that some models put before it. Raises AnswerError when it is empty or cut."""
     text = answer.rpartition("</think>")[2].replace("\r\n", "\n").strip()
     if finish == "length":
@@ -50,7 +53,7 @@ def said(answer: str, finish: str) -> str:
     return text
 
 
-def article(text: str, wanted: int) -> str:
+def article_text(text: str, wanted: int) -> str:
     """An article of a quarter to four times the wanted length, in characters."""
     if not wanted / 4 <= len(text) <= wanted * 4:
         raise AnswerError(LENGTH, f"the article has {len(text)} characters (expected about {wanted})")
@@ -65,52 +68,42 @@ def instruction(text: str) -> Instruction:
     keys, words = fields["keys"], " ".join(fields["instruction"]).strip()
     if not keys or not words:
         raise AnswerError(NOTHING, "keys and instruction may not be empty")
-    bad = [key for key in keys if not key.strip() or keys.count(key) > 1]
-    if bad:
-        raise AnswerError(FORM, f"key {bad[0]!r} is blank or stands twice")
-    unnamed = [key for key in keys if key not in words]
-    if unnamed:
-        raise AnswerError(FORM, f"the instruction does not name the key {unnamed[0]!r}")
+    for key in keys:
+        if not key.strip() or keys.count(key) > 1:
+            raise AnswerError(FORM, f"key {key!r} is blank or stands twice")
+        if key not in words:
+            raise AnswerError(FORM, f"the instruction does not name the key {key!r}")
     if "list" not in words.lower():
         raise AnswerError(FORM, "the instruction does not state the rule that every value is a list without nesting")
     return Instruction(words, keys)
 
 
-def gold(text: str, keys: tuple[str, ...], source: str) -> list[tuple[str, str]]:
+def gold_pairs(text: str, keys: tuple[str, ...], source: str) -> list[tuple[str, str]]:
     """(key, value) of an answer that has exactly these keys."""
     parsed = _FIELDS.parse(text, Schema(keys), source)
-    _demand_form(parsed)
     pairs = [(key, value) for key, values in parsed.fields for value in values]
-    if not pairs:
-        raise AnswerError(NOTHING, "every list is empty")
-    _demand_found([value for _, value in pairs], source)
-    return pairs
+    return _grounded(parsed, pairs, [value for _, value in pairs], source)
 
 
 def entities(text: str, card: Card, record: Record) -> list[Entity]:
     """The (type, surface) pairs of an answer, each once, without spans."""
     parsed = card.parse(text, record)
-    _demand_form(parsed)
-    if not parsed.entities:
-        raise AnswerError(NOTHING, "there is no entity")
-    if any(not entity.type.strip() for entity in parsed.entities):
+    found = _grounded(parsed, parsed.entities, [entity.text for entity in parsed.entities], record.text)
+    if any(not entity.type.strip() for entity in found):
         raise AnswerError(FORM, "a type is blank")
-    _demand_found([entity.text for entity in parsed.entities], record.text)
-    return list(parsed.entities)
+    return found
 
 
 def triples(text: str, card: Card, record: Record) -> list[Triple]:
     """The triples of an answer, each once, of parts that the format can carry."""
     parsed = card.parse(text, record)
-    _demand_form(parsed)
-    if not parsed.triples:
-        raise AnswerError(NOTHING, "there is no triple")
-    _demand_found([part for triple in parsed.triples for part in (triple.head, triple.tail)], record.text)
+    ends = [part for triple in parsed.triples for part in (triple.head, triple.tail)]
+    found = _grounded(parsed, parsed.triples, ends, record.text)
     try:
         card.answer(Record(id=record.id, text=record.text, triples=parsed.triples))
     except FormatError as error:
         raise AnswerError(FORM, str(error)) from None
-    return list(parsed.triples)
+    return found
 
 
 def occurrences(surface: str, text: str) -> list[tuple[int, int]]:
@@ -126,8 +119,13 @@ def _demand_form(parsed: Parsed) -> None:
         raise AnswerError(FORM, "; ".join(problems[:_SHOWN]))
 
 
-def _demand_found(surfaces: list[str], source: str) -> None:
+def _grounded(parsed: Parsed, items: Iterable[Item], surfaces: Sequence[str], source: str) -> list[Item]:
+    """The items of an answer in its format that has some, all surfaces of which stand in the article."""
+    _demand_form(parsed)
+    if not surfaces:
+        raise AnswerError(NOTHING, "there is nothing in the answer")
     absent = [s for s in dict.fromkeys(surfaces) if s != s.strip() or not s or not occurrences(s, source)]
     if absent:
         shown = ", ".join(repr(surface[:40]) for surface in absent[:_SHOWN])
         raise AnswerError(ABSENT, f"not found in the article letter for letter: {shown}")
+    return list(items)

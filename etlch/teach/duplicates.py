@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import unicodedata
-from collections import Counter
+from collections import Counter, defaultdict
 
-SIZE = 5
-THRESHOLD = 0.8
+SIZE, THRESHOLD = 5, 0.8
 
 
 def shingles(text: str) -> frozenset[str]:
@@ -18,22 +17,19 @@ def shingles(text: str) -> frozenset[str]:
 class NearDuplicates:
     """The articles kept so far."""
 
-    def __init__(self, threshold: float = THRESHOLD) -> None:
-        self._threshold = threshold
+    def __init__(self) -> None:
         self._sizes: dict[str, int] = {}
-        self._holders: dict[str, list[str]] = {}
+        self._holders: defaultdict[str, list[str]] = defaultdict(list)
 
     def add(self, name: str, text: str) -> str:
         """Keep an article, or return the name of the most similar kept one when that is too similar."""
         own = shingles(text)
-        common = Counter(holder for shingle in own for holder in self._holders.get(shingle, ()))
-        nearest = max(common, key=lambda other: self._jaccard(common[other], len(own), other), default="")
-        if nearest and self._jaccard(common[nearest], len(own), nearest) >= self._threshold:
+        common = Counter(holder for shingle in own for holder in self._holders[shingle])
+        similar = {other: count / (len(own) + self._sizes[other] - count) for other, count in common.items()}
+        nearest = max(similar, key=similar.__getitem__, default="")
+        if nearest and similar[nearest] >= THRESHOLD:
             return nearest
         self._sizes[name] = len(own)
         for shingle in own:
-            self._holders.setdefault(shingle, []).append(name)
+            self._holders[shingle].append(name)
         return ""
-
-    def _jaccard(self, common: int, size: int, other: str) -> float:
-        return common / (size + self._sizes[other] - common)

@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeVar
 
+from etlch.endpoint.client import Request, UnansweredError
 from etlch.endpoint.halt import StopError
+from etlch.endpoint.sender import Sender
 from etlch.records import Entity, Record, Triple
 from etlch.tasks import Card
 from etlch.teach import checks
-from etlch.teach.asking import UNANSWERED, Asker, Question, Rejection
-from etlch.teach.assemble import assemble
+from etlch.teach.assemble import assemble, majority
 from etlch.teach.duplicates import NearDuplicates
 from etlch.teach.templates import Templates
-from etlch.teach.vote import majority
 
 STAGES = ("article", "instruction", "gold", "kge", "ner")
-NO_MAJORITY, NEAR_DUPLICATE = "no majority", "near-duplicate"
+UNANSWERED, NO_MAJORITY, NEAR_DUPLICATE = "unanswered", "no majority", "near-duplicate"
+REASKS = 2
 
+Value = TypeVar("Value")
 Item = TypeVar("Item", bound=Hashable)
 
 
@@ -51,6 +53,18 @@ class Plan:
 
 
 @dataclass(frozen=True, slots=True)
+class Rejection:
+    """A question set aside: its kind, the reason, and the last answer (none when unanswered)."""
+
+    stage: str
+    article: str
+    model: str
+    kind: str
+    reason: str
+    answer: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Tie:
     """An annotation that exactly half of the teachers gave; it was left out."""
 
@@ -76,10 +90,8 @@ class Outcome:
 class Pipeline:
     """Works through the articles of a plan in order, several at once."""
 
-    def __init__(self, plan: Plan, asker: Asker, done: Callable[[], None]) -> None:
-        self._plan = plan
-        self._asker = asker
-        self._done = done
+    def __init__(self, plan: Plan, sender: Sender, done: Callable[[], None]) -> None:
+        self._plan, self._sender, self._done = plan, sender, done
         self._written = NearDuplicates()
         self._decided = [asyncio.Event() for _ in plan.pieces]
 
@@ -100,13 +112,15 @@ class Pipeline:
         return [outcomes[index] for index in sorted(outcomes)]
 
     async def _make(self, index: int) -> Outcome:
-        piece = self._plan.pieces[index]
-        outcome = Outcome()
+        plan, piece, outcome = self._plan, self._plan.pieces[index], Outcome()
+        prompt = plan.templates.fill("article", topic=piece.topic, number=piece.number, length=plan.length)
+        check = partial(checks.article_text, wanted=plan.length)
         try:
-            text = await self._write(piece)
+            text = await self._ask("article", piece.id, prompt, check, plan.models[0])
             if index:  # duplicates are decided in the order of the plan, so that arrival plays no part
                 await self._decided[index - 1].wait()
-            text = self._unless_repeated(piece, text)
+            if isinstance(text, str) and (near := self._written.add(piece.id, text)):
+                text = Rejection("article", piece.id, plan.models[0], NEAR_DUPLICATE, f"of {near}", text)
         finally:
             self._decided[index].set()
         if isinstance(text, Rejection):
@@ -115,48 +129,37 @@ class Pipeline:
             await self._annotate(piece, text, outcome)
         return outcome
 
-    async def _write(self, piece: Piece) -> str | Rejection:
-        plan = self._plan
-        prompt = plan.templates.fill("article", topic=piece.topic, number=piece.number, length=plan.length)
-        question = Question("article", piece.id, prompt, plan.writing)
-        return await self._asker.ask(question, plan.models[0], partial(checks.article, wanted=plan.length))
-
-    def _unless_repeated(self, piece: Piece, text: str | Rejection) -> str | Rejection:
-        near = "" if isinstance(text, Rejection) else self._written.add(piece.id, text)
-        return (
-            Rejection("article", piece.id, self._plan.models[0], NEAR_DUPLICATE, f"of {near}", text) if near else text
-        )
-
     async def _annotate(self, piece: Piece, text: str, outcome: Outcome) -> None:
         """Stage after stage, so that nothing is paid for an article that failed in an earlier one."""
-        plan = self._plan
+        plan, fill = self._plan, self._plan.templates.fill
         source = f"teach/{plan.models[0]}/{piece.topic}"
         draft = Record(id=piece.id, text=text, lang=plan.ner.language, source=source)
-        prompt = plan.templates.fill("instruction", article=text)
-        question = Question("instruction", piece.id, prompt, plan.writing)
-        wanted = await self._asker.ask(question, plan.models[0], checks.instruction)
+        prompt = fill("instruction", article=text)
+        wanted = await self._ask("instruction", piece.id, prompt, checks.instruction, plan.models[0])
         if isinstance(wanted, Rejection):
             outcome.rejections.append(wanted)
             return
-        prompt = plan.templates.fill("gold", instruction=wanted.text, keys=wanted.keys_json, article=text)
-        pairs = await self._vote("gold", draft, prompt, partial(checks.gold, keys=wanted.keys, source=text), outcome)
-        triples = pairs and await self._of_card("kge", plan.kge, draft, checks.triples, outcome)
-        entities = triples and await self._of_card("ner", plan.ner, draft, checks.entities, outcome)
-        if entities and not outcome.unanswered:
-            outcome.record = assemble(draft, wanted.keys, pairs, triples, entities)
-
-    async def _of_card(
-        self, stage: str, card: Card, draft: Record, check: Callable[..., list[Item]], outcome: Outcome
-    ) -> list[Item]:
-        prompt = self._plan.templates.fill(stage, instruction=card.question(draft), article=draft.text)
-        return await self._vote(stage, draft, prompt, partial(check, card=card, record=draft), outcome)
+        prompt = fill("gold", instruction=wanted.text, keys=wanted.keys_json, article=text)
+        check = partial(checks.gold_pairs, keys=wanted.keys, source=text)
+        found: list[list] = [await self._vote("gold", draft, prompt, check, outcome)]
+        for stage, card, check in (("kge", plan.kge, checks.triples), ("ner", plan.ner, checks.entities)):
+            if not found[-1]:
+                return
+            prompt = fill(stage, instruction=card.question(draft), article=text)
+            found.append(await self._vote(stage, draft, prompt, partial(check, card=card, record=draft), outcome))
+        if found[-1] and not outcome.unanswered:
+            outcome.record = assemble(draft, wanted.keys, *found)
 
     async def _vote(
         self, stage: str, draft: Record, prompt: str, check: Callable[[str], list[Item]], outcome: Outcome
     ) -> list[Item]:
         """What the majority of the teachers with a valid answer says; empty when there is none."""
-        question = Question(stage, draft.id, prompt, self._plan.annotating)
-        answers = await _all(self._asker.ask(question, model, check) for model in self._plan.models)
+        asked = (self._ask(stage, draft.id, prompt, check, model) for model in self._plan.models)
+        # what one of them raises is raised when all have come to an end, so that no answer is abandoned
+        answers = await asyncio.gather(*asked, return_exceptions=True)
+        for answer in answers:
+            if isinstance(answer, BaseException):
+                raise answer
         outcome.rejections += [answer for answer in answers if isinstance(answer, Rejection)]
         ballots = [answer for answer in answers if not isinstance(answer, Rejection)]
         kept, tied = majority(ballots)
@@ -166,14 +169,25 @@ class Pipeline:
             outcome.rejections.append(Rejection(stage, draft.id, "", NO_MAJORITY, reason))
         return kept
 
-
-async def _all(waiting: Iterable[Awaitable[Item]]) -> list[Item]:
-    """Every result; what one of them raises is raised when all have come to an end, so that no answer is abandoned."""
-    results = await asyncio.gather(*waiting, return_exceptions=True)
-    for result in results:
-        if isinstance(result, BaseException):
-            raise result
-    return results
+    async def _ask(
+        self, stage: str, article: str, prompt: str, check: Callable[[str], Value], model: str
+    ) -> Value | Rejection:
+        """The checked answer, asked for again with the reason at most twice. Raises StopError when the run is ending."""
+        messages = [{"role": "user", "content": prompt}]
+        sampling = self._plan.writing if stage in STAGES[:2] else self._plan.annotating
+        for attempt in range(REASKS + 1):
+            try:
+                request = Request(stage, article, model, tuple(messages), sampling, attempt)
+                entry = await self._sender.answer(request)
+                return check(checks.answer_text(entry.answer, entry.finish))
+            except UnansweredError as error:
+                return Rejection(stage, article, model, UNANSWERED, str(error))
+            except checks.AnswerError as error:
+                rejected = error
+            self._sender.tally.reasked += attempt < REASKS
+            again = self._plan.templates.fill("retry", reason=rejected.reason)
+            messages += [{"role": "assistant", "content": entry.answer}, {"role": "user", "content": again}]
+        return Rejection(stage, article, model, rejected.kind, rejected.reason, entry.answer)
 
 
 def _words(item: tuple[str, str] | Triple | Entity) -> tuple[str, ...]:

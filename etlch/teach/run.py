@@ -1,31 +1,27 @@
-"""`etlch teach`: settings, topics and prompts in; a journal while it runs; records and what was set aside out."""
+"""`etlch teach`: options, topics and prompts in; a journal while it runs; records and what was set aside out."""
 
 from __future__ import annotations
 
 import asyncio
-import os
 import sys
+from argparse import Namespace
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
-from etlch.endpoint import journal
-from etlch.endpoint.budget import Budget
-from etlch.endpoint.client import Endpoint, Where, completion_limit
-from etlch.endpoint.halt import Halt
-from etlch.endpoint.sender import Patience, Sender, Tally
+from etlch.endpoint.client import Entry
+from etlch.endpoint.sender import Sender
+from etlch.endpoint.settings import Endpoint, body_of, completion_limit, endpoint_of
 from etlch.errors import EtlchError, ManyErrors
+from etlch.journal import Journal, read
 from etlch.knowledge.topics import load_topics
 from etlch.records import dump_json, write_records, write_text
 from etlch.tasks import load_card
 from etlch.teach import tables, templates
-from etlch.teach.asking import Asker
-from etlch.teach.estimate import estimate
 from etlch.teach.pipeline import Outcome, Piece, Pipeline, Plan
-from etlch.teach.settings import Settings
 
 KNOWLEDGE = Path("data/knowledge")
 JOURNAL, RECORDS, REJECTED, TIES = "journal.jsonl", "records.jsonl", "rejected.jsonl", "ties.jsonl"
@@ -33,49 +29,46 @@ LONGEST_TOPIC = 100
 _BYTES_PER_TOKEN = 16  # of a journal line, generously: the space held back for answers under way
 
 
-def teach(settings: Settings) -> int:
-    """Run the stages; print the table; return 0, or 1 when no record came out.
+def teach(options: Namespace) -> int:
+    """Run the stages with the command's options; print the table; return 0, or 1 when no record came out.
 
     Raises EtlchError when the run had to stop; what is finished is then written all the same.
     """
-    plan = _plan(settings)
-    if settings.dry_run:
-        print(_forecast(settings, plan))
+    body = {"temperature": 0.0, "max_tokens": options.max_tokens}
+    endpoint = endpoint_of(options, options.model, body, options.seed)
+    plan = _plan(options, body)
+    path, prices = options.out / JOURNAL, endpoint.prices
+    if options.dry_run:
+        most = completion_limit(plan.annotating) or options.max_tokens
+        print(tables.aligned(tables.forecast(plan, prices, most, read(path, Entry)[0])))
         return 0
-    where = _where(settings)
-    path = settings.out / JOURNAL
-    reserve = settings.concurrency * (settings.max_tokens * _BYTES_PER_TOKEN + 4096)
-    with journal.Journal(path, reserve) as book:
-        result = asyncio.run(_ask_all(settings, plan, where, book))
-    rows = tables.summary(len(plan.pieces), len(plan.models), result.outcomes, result.tally)
-    print(tables.aligned(rows + tables.spending(settings.prices, book.entries)))
-    stopped = result.stopped
-    saved = sum(outcome.record is not None for outcome in result.outcomes)
+    reserve = options.concurrency * (options.max_tokens * _BYTES_PER_TOKEN + 4096)
+    with Journal(path, Entry, reserve=reserve) as book:
+        outcomes, sender = asyncio.run(_ask_all(endpoint, plan, book))
+    rows = tables.summary(len(plan.pieces), len(plan.models), outcomes, sender.tally)
+    print(tables.aligned(rows + tables.spending(prices, book.entries)))
+    stopped = sender.halt.reason
+    saved = sum(outcome.record is not None for outcome in outcomes)
     try:
-        _write(settings.out, result.outcomes, len(plan.models) > 1)
+        _write(options.out, outcomes, len(plan.models) > 1)
     except EtlchError as error:
         stopped, saved = stopped or str(error), 0
-    if stopped and not book.entries:
-        raise EtlchError(stopped)
-    if stopped:
-        raise EtlchError(
-            f"{stopped}; {settings.out} has all {len(book.answers):,} answers that arrived, and {saved:,} of "
-            f"{len(plan.pieces):,} records; the same command goes on and pays for none of them again"
+    if stopped and book.entries:
+        arrived = sum(not entry.lost for entry in book.entries)
+        stopped += (
+            f"; {options.out} has all {arrived:,} answers that arrived, and {saved:,} of {len(plan.pieces):,} records; the "
+            "same command goes on and pays for none of them again"
         )
+    if stopped:
+        raise EtlchError(stopped)
     return 0 if saved else 1
 
 
 def read_topics(path: Path) -> list[str]:
     """One topic a line; blank lines and lines that begin with # are skipped. Raises ManyErrors with file and line."""
-    try:
-        lines = path.read_bytes().decode("utf-8-sig").split("\n")
-    except OSError as error:
-        raise EtlchError(f"{path}: cannot be read ({error.strerror or error})") from None
-    except UnicodeDecodeError as error:
-        raise EtlchError(f"{path}: not UTF-8 ({error.reason} at byte {error.start + 1})") from None
     topics: dict[str, int] = {}
     problems = []
-    for number, line in enumerate(lines, start=1):
+    for number, line in enumerate(templates.read_text(path).split("\n"), start=1):
         topic = line.strip()
         if not topic or topic.startswith("#"):
             continue
@@ -93,28 +86,21 @@ def read_topics(path: Path) -> list[str]:
     return list(topics)
 
 
-def _forecast(settings: Settings, plan: Plan) -> str:
-    limit = completion_limit(settings.sampling(0)) or settings.max_tokens
-    guess = estimate(plan, settings.prices, limit)
-    entries, _ = journal.read(settings.out / JOURNAL)
-    return tables.aligned(tables.forecast(len(plan.pieces), guess, settings.prices, entries))
-
-
-def _plan(settings: Settings) -> Plan:
-    kge, ner = (load_card(settings.tasks / name) for name in ("kge.yaml", "ner.yaml"))
+def _plan(options: Namespace, body: dict[str, Any]) -> Plan:
+    kge, ner = (load_card(options.tasks / name) for name in ("kge.yaml", "ner.yaml"))
     for name, card, part in (("kge", kge, "triples"), ("ner", ner, "entities")):
         if card.format.part != part:
-            raise EtlchError(f"{settings.tasks / name}.yaml: format: {card.format.name!r} holds no {part}")
-    topics = read_topics(settings.topics) if settings.topics else _training_topics(ner.language)
+            raise EtlchError(f"{options.tasks / name}.yaml: format: {card.format.name!r} holds no {part}")
+    topics = read_topics(options.topics) if options.topics else _training_topics(ner.language)
     return Plan(
-        pieces=tuple(Piece(topic, number + 1) for number in range(settings.articles) for topic in topics),
-        models=tuple(settings.model),
-        templates=templates.load(settings.prompts),
+        pieces=tuple(Piece(topic, number + 1) for number in range(options.articles) for topic in topics),
+        models=tuple(options.model),
+        templates=templates.load(options.prompts),
         kge=kge,
         ner=ner,
-        length=settings.length,
-        writing=settings.sampling(settings.temperature),
-        annotating=settings.sampling(0.0),
+        length=options.length,
+        writing=body_of(options, body | {"temperature": options.temperature}),
+        annotating=body_of(options, body),
     )
 
 
@@ -126,41 +112,18 @@ def _training_topics(language: str) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def _where(settings: Settings) -> Where:
-    key = os.environ.get(settings.key_env, "").strip()
-    if not (key.isascii() and key.isprintable()):
-        raise EtlchError(f"${settings.key_env}: found characters that no key has (expected printable ASCII)")
-    return Where(settings.base_url, key, settings.key_env, settings.timeout)
-
-
-@dataclass(frozen=True, slots=True)
-class _Result:
-    outcomes: list[Outcome]
-    tally: Tally
-    stopped: str
-
-
-async def _ask_all(settings: Settings, plan: Plan, where: Where, book: journal.Journal) -> _Result:
-    halt = Halt()
-    budget = Budget(settings.prices, settings.budget_tokens, settings.budget_cost, halt)
-    for entry in book.entries:
-        budget.charge(entry.model, entry.usage)
-    patience = Patience(settings.concurrency, settings.retries, settings.backoff, settings.seed)
-    async with Endpoint(where, halt) as endpoint:
-        asker = Asker(Sender(endpoint, book, budget, halt, patience), plan.templates)
+async def _ask_all(endpoint: Endpoint, plan: Plan, book: Journal[Entry]) -> tuple[list[Outcome], Sender]:
+    async with Sender(endpoint, book) as sender:
         with tqdm(total=len(plan.pieces), unit="article", file=sys.stderr, dynamic_ncols=True) as bar:
 
             def done() -> None:
-                bar.set_postfix_str(_postfix(asker.tally, budget), refresh=False)
+                tally, budget = sender.tally, sender.budget
+                money = f", cost {budget.cost:.4f}" if budget.prices.by_model else ""
+                spent = f"{tally.answered} answers, {tally.reasked} asked again, {budget.spent.total:,} tokens{money}"
+                bar.set_postfix_str(spent, refresh=False)
                 bar.update()
 
-            outcomes = await Pipeline(plan, asker, done).run(settings.concurrency)
-    return _Result(outcomes, asker.tally, halt.reason)
-
-
-def _postfix(tally: Tally, budget: Budget) -> str:
-    money = f", cost {budget.cost:.4f}" if budget.prices.by_model else ""
-    return f"{tally.answered} answers, {tally.reasked} asked again, {budget.spent.total:,} tokens{money}"
+            return await Pipeline(plan, sender, done).run(endpoint.concurrency), sender
 
 
 def _write(out: Path, outcomes: Sequence[Outcome], voted: bool) -> None:

@@ -41,18 +41,24 @@ def load(folder: Path | None = None) -> Templates:
     texts: dict[str, str] = {}
     problems: list[str] = []
     for name, places in PLACES.items():
-        path = FOLDER / f"{name}.txt"
-        if folder is not None and (folder / path.name).exists():
-            path = folder / path.name
+        own = folder and folder / f"{name}.txt"
+        path = own if own and own.exists() else FOLDER / f"{name}.txt"
         try:
-            texts[name] = path.read_bytes().decode("utf-8-sig").strip()
-        except OSError as error:
-            problems.append(f"{path}: cannot be read ({error.strerror or error})")
-            continue
-        except UnicodeDecodeError as error:
-            problems.append(f"{path}: not UTF-8 ({error.reason} at byte {error.start + 1})")
-            continue
-        problems += [f"{path}: {{{place}}} is missing" for place in places if f"{{{place}}}" not in texts[name]]
+            texts[name] = read_text(path).strip()
+        except EtlchError as error:
+            problems.append(str(error))
+        else:
+            problems += [f"{path}: {{{place}}} is missing" for place in places if f"{{{place}}}" not in texts[name]]
     if problems:
         raise ManyErrors(problems)
     return Templates(texts)
+
+
+def read_text(path: Path) -> str:
+    """A file that a user wrote in UTF-8. Raises EtlchError."""
+    try:
+        return path.read_bytes().decode("utf-8-sig")
+    except OSError as error:
+        raise EtlchError(f"{path}: cannot be read ({error.strerror or error})") from None
+    except UnicodeDecodeError as error:
+        raise EtlchError(f"{path}: not UTF-8 ({error.reason} at byte {error.start + 1})") from None

@@ -29,14 +29,22 @@ _CHAT_TOKENS = {
 
 @dataclass(slots=True)
 class Lengths:
-    """Token counts of one dataset; `cut` lists the ids of the rows that would lose something."""
+    """Token counts of one dataset, and what LlamaFactory would not read of it.
+
+    cut: the ids of the rows that would lose something. lost, short: the number of a row (from 1) -> its turns (a question
+    with its answer) of which no answer would be left, and those that would be shortened. dropped: the numbers of the rows that would be
+    left out whole, since they have no answer or their turns do not alternate.
+    """
 
     name: str
     rows: int
-    prompt_max: int
-    answer_max: int
-    total_max: int
+    prompt_max: int = 0
+    answer_max: int = 0
+    total_max: int = 0
     cut: list[str] = field(default_factory=list)
+    lost: dict[int, int] = field(default_factory=dict)
+    short: dict[int, int] = field(default_factory=dict)
+    dropped: list[int] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -76,6 +84,9 @@ def check(path: str | Path, overrides: list[str], tokenizer: str | None = None) 
     for lengths in found.lengths:
         if lengths.cut:
             found.problems.append(_cut_message(config, lengths))
+        if lengths.dropped:
+            what = f"{len(lengths.dropped)} of {lengths.rows} rows would be dropped (no answer, or turns that do not alternate)"
+            found.problems.append(f"{lengths.name}: {what}; the first is row {lengths.dropped[0]}")
     return found
 
 
@@ -145,25 +156,58 @@ def template_problems(config: Config, model: str, tokenizer: Any) -> Iterator[st
                 yield f"template: found {template!r}, but the tokenizer of {model} has {token} (expected {' or '.join(templates)})"
 
 
-def measure(config: Config, name: str, rows: list[dict[str, str]], tokenizer: Any) -> Lengths:
-    """Token counts of a dataset under a config's template, as LlamaFactory will make them."""
+def measure(config: Config, name: str, rows: list[dict[str, Any]], tokenizer: Any) -> Lengths:
+    """Token counts of a dataset under a config's template, as LlamaFactory 0.9.5 makes them (data/processor/supervised.py for
+    training, unsupervised.py for prediction, which takes all turns but the last answer as one prompt)."""
+    from llamafactory.data.converter import get_dataset_converter
+    from llamafactory.data.parser import get_dataset_list
     from llamafactory.data.template import TEMPLATES
 
+    dataset = get_dataset_list([name], str(config.get("dataset_dir") or "data"))[0]
+    converted = get_dataset_converter(dataset.formatting, dataset, None)
     template = TEMPLATES[config["template"]]
     cutoff = int(config.get("cutoff_len") or DEFAULT_CUTOFF)
-    predicts = bool(config.get("do_predict"))
-    new_tokens = int(config.get("max_new_tokens") or DEFAULT_NEW_TOKENS)
-    lengths = Lengths(name, len(rows), 0, 0, 0)
-    for number, row in enumerate(rows):
-        question = f"{row['instruction']}\n{row['input']}" if row.get("input") else row["instruction"]
-        messages = [{"role": "user", "content": question}, {"role": "assistant", "content": row["output"]}]
-        prompt, answer = (len(ids) for ids in template.encode_oneturn(tokenizer, messages))
-        lengths.prompt_max = max(lengths.prompt_max, prompt)
-        lengths.answer_max = max(lengths.answer_max, answer)
-        lengths.total_max = max(lengths.total_max, prompt + answer)
-        if prompt + answer > cutoff or (predicts and answer > new_tokens):
-            lengths.cut.append(str(row.get("id", f"row {number + 1}")))
+    predicts, last_first = bool(config.get("do_predict")), bool(config.get("mask_history"))
+    new_tokens = int(config.get("max_new_tokens") or DEFAULT_NEW_TOKENS) if predicts else cutoff
+    columns = [column for column in vars(dataset).values() if isinstance(column, str)]
+    lengths = Lengths(name, len(rows))
+    for number, row in enumerate(rows, start=1):
+        said = converted(dict.fromkeys(columns) | row)
+        messages, system = said["_prompt"] + said["_response"], said["_system"] or config.get("default_system")
+        if len(messages) % 2 or not said["_response"]:
+            lengths.dropped.append(number)
+            continue
+        if predicts:
+            pairs = [template.encode_oneturn(tokenizer, messages, system, said["_tools"])]
+        else:
+            pairs = template.encode_multiturn(
+                tokenizer, messages, system, said["_tools"], last_first and not template.preserve_thinking
+            )
+        asked, answered = ([len(pair[part]) for pair in pairs] for part in (0, 1))
+        lengths.prompt_max = max(lengths.prompt_max, sum(asked))
+        lengths.answer_max = max(lengths.answer_max, *answered)
+        lengths.total_max = max(lengths.total_max, sum(asked) + sum(answered))
+        turns = list(zip(asked, answered, strict=True))
+        lost, short = left_out(turns[::-1] if last_first else turns, cutoff, template.efficient_eos)
+        lengths.lost |= {number: lost} if lost else {}
+        lengths.short |= {number: short} if short else {}
+        if lost or short or answered[-1] > new_tokens:
+            lengths.cut.append(str(row.get("id", f"row {number}")))
     return lengths
+
+
+def left_out(turns: list[tuple[int, int]], cutoff: int, efficient_eos: bool = False) -> tuple[int, int]:
+    """How many turns of (question, answer) tokens lose their whole answer in LlamaFactory, and how many others are shortened: it
+    fills `cutoff` from the first turn and leaves out what comes when that is full."""
+    from llamafactory.data.processor.processor_utils import infer_seqlen
+
+    used, lost, short = int(efficient_eos), 0, 0
+    for asked, answered in turns:
+        kept = infer_seqlen(asked, answered, cutoff - used) if used < cutoff else (0, 0)
+        lost += kept[1] == 0
+        short += kept[1] > 0 and kept != (asked, answered)
+        used += sum(kept)
+    return lost, short
 
 
 def _cut_message(config: Config, lengths: Lengths) -> str:
@@ -171,9 +215,14 @@ def _cut_message(config: Config, lengths: Lengths) -> str:
     if config.get("do_predict"):
         limits += f", max_new_tokens {config.get('max_new_tokens', DEFAULT_NEW_TOKENS)}"
     shown = ", ".join(lengths.cut[:5]) + (" ..." if len(lengths.cut) > 5 else "")
+    turns = "".join(
+        f"; {what} turns: {sum(rows.values())} in {len(rows)} rows (the first is row {min(rows)})"
+        for what, rows in (("lost", lengths.lost), ("cut", lengths.short))
+        if rows
+    )
     return (
         f"{lengths.name}: {len(lengths.cut)} of {lengths.rows} examples would be cut ({limits}; the longest needs "
-        f"{lengths.total_max} tokens, its answer at most {lengths.answer_max}): {shown}"
+        f"{lengths.total_max} tokens, its answer at most {lengths.answer_max}): {shown}{turns}"
     )
 
 
@@ -197,12 +246,11 @@ def render(path: str | Path, found: Findings) -> str:
     """The findings as text for a terminal."""
     lines = [f"{path}"]
     if found.lengths:
-        width = max(len(lengths.name) for lengths in found.lengths)
-        lines.append(f"  {'dataset':<{width}}  rows  prompt  answer  together  cut   (tokens, the longest)")
-        for item in found.lengths:
-            lines.append(
-                f"  {item.name:<{width}}  {item.rows:>4}  {item.prompt_max:>6}  {item.answer_max:>6}  {item.total_max:>8}  {len(item.cut):>3}"
-            )
+        width = max(len(item.name) for item in found.lengths)
+        lines.append(f"  {'dataset':<{width}}  rows  prompt  answer  together  cut  lost turns   (tokens, the longest)")
+    for item in found.lengths:
+        counts = f"{item.rows:>4}  {item.prompt_max:>6}  {item.answer_max:>6}  {item.total_max:>8}  {len(item.cut):>3}"
+        lines.append(f"  {item.name:<{width}}  {counts}  {sum(item.lost.values()):>10}")
     lines += [f"  note: {note}" for note in found.notes]
     lines += [f"  problem: {problem}" for problem in found.problems]
     if not found.problems:

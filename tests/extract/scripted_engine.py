@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 
-from etlch.infer.journal import Made
+from etlch.infer.loading import Made
 
 
 class Scripted:

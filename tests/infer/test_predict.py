@@ -13,15 +13,14 @@ import pytest
 
 from etlch.errors import EtlchError
 from etlch.infer import predict
-from etlch.infer.journal import Journal, Made
-from etlch.infer.loading import Prompt
+from etlch.infer.loading import Made, Prompt
+from etlch.journal import Journal
 
 ROWS = 40
 ENGINE = """
 import sys, time
 from etlch.infer import predict
-from etlch.infer.journal import Made
-from etlch.infer.loading import Prompt
+from etlch.infer.loading import Made, Prompt
 
 class Slow:
     def answers(self, todo):
@@ -86,12 +85,12 @@ def test_ten_kills_change_nothing(project):
 
 def test_a_cut_last_line_is_taken_off(tmp_path):
     path = tmp_path / "answers.jsonl"
-    with Journal(path, {"sha256": "a"}) as journal:
+    with Journal(path, Made, {"sha256": "a"}) as journal:
         journal.append(Made(1, "一", 1, True, 2.0))
     with path.open("ab") as handle:
         handle.write('{"row": 0, "answer": "二'.encode()[:-1])
-    with Journal(path, {"sha256": "a"}) as journal:
-        assert list(journal.made) == [1] and journal.seconds == 2.0
+    with Journal(path, Made, {"sha256": "a"}) as journal:
+        assert journal.entries == [Made(1, "一", 1, True, 2.0)]
         journal.append(Made(0, "二", 1, True, 3.0))
     assert len(path.read_bytes().splitlines()) == 3
 
@@ -108,18 +107,18 @@ def test_another_file_is_refused_and_kept(tmp_path, content, expected):
     path = tmp_path / "answers.jsonl"
     path.write_bytes(content)
     with pytest.raises(EtlchError, match=expected):
-        Journal(path, {"sha256": "a"})
+        Journal(path, Made, {"sha256": "a"})
     assert path.read_bytes() == content
 
 
 def test_two_runs_at_once_are_refused(tmp_path):
-    with Journal(tmp_path / "answers.jsonl", {}), pytest.raises(EtlchError, match="another run is at work"):
-        Journal(tmp_path / "answers.jsonl", {})
+    with Journal(tmp_path / "answers.jsonl", Made, {}), pytest.raises(EtlchError, match="another run is at work"):
+        Journal(tmp_path / "answers.jsonl", Made, {})
 
 
 def test_a_full_disk_keeps_what_was_there(tmp_path, monkeypatch):
     path = tmp_path / "answers.jsonl"
-    with Journal(path, {}) as journal:
+    with Journal(path, Made, {}) as journal:
         journal.append(Made(0, "一", 1, True))
         before = path.read_bytes()
 

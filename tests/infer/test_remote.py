@@ -17,10 +17,10 @@ from scripted import Call, Drop, Fail, Page, Say, Server, Stall
 
 from etlch.errors import EtlchError, ManyErrors
 from etlch.infer.loading import Prompt
-from etlch.infer.remote import RemoteEngine, remote_of, response_format
+from etlch.infer.remote import RemoteEngine, remote_engine, response_format
 from etlch.infer.shapes import Shape
 
-PROMPTS = [Prompt((n, n + 1, 7), f"<s>question {n}<e>", question=f"question {n}") for n in range(12)]
+PROMPTS = [Prompt((n, n + 1, 7), f"<s>question {n}<e>", turns=(("user", f"question {n}"),)) for n in range(12)]
 
 
 def say(call: Call) -> Say:
@@ -40,11 +40,11 @@ def engine(url: str, tmp_path: Path, config: dict | None = None, **changed) -> R
         "timeout": 5.0,
         "budget_tokens": None,
         "budget_cost": None,
-        "price_in": None,
-        "price_out": None,
+        "price_in": [],
+        "price_out": [],
     }
     config = {"model_name_or_path": "m", "max_new_tokens": 9} | (config or {})
-    return RemoteEngine(remote_of(Namespace(**options | changed), config, tmp_path / "paid.jsonl"))
+    return remote_engine(Namespace(**options | changed), config, tmp_path / "paid.jsonl")
 
 
 def ask(made: RemoteEngine, prompts=PROMPTS) -> dict[int, str]:
@@ -132,7 +132,7 @@ def test_answers_that_were_paid_for_are_not_asked_again(tmp_path):
 
 def test_bad_options_are_all_named(tmp_path):
     with pytest.raises(ManyErrors) as error:
-        engine("nowhere", tmp_path, {"do_sample": True}, request="[]", price_in=1.0, concurrency=0)
+        engine("nowhere", tmp_path, {"do_sample": True}, request="[]", price_in=[1.0], concurrency=0)
     assert len(error.value.problems) == 5
 
 

@@ -8,9 +8,8 @@ import pytest
 
 from etlch.errors import EtlchError
 from etlch.infer import engines, predict
-from etlch.infer.journal import Made
-from etlch.infer.loading import Prompt
-from etlch.infer.shapes import Shape, attach
+from etlch.infer.loading import Made, Prompt
+from etlch.infer.shapes import Shape
 
 
 class Echo:
@@ -33,7 +32,7 @@ def prompts_of(job):
 
 
 def test_prompts_get_the_shapes_of_their_cards_and_records(job):
-    shaped = attach(job, prompts_of(job))
+    shaped = engines.shaped(job, prompts_of(job))
     kinds = [prompt.shape for prompt in shaped]
     assert kinds[3:6] == [None] * 3, "triples are no JSON"
     assert kinds[6:] == [Shape((), optional=True)] * 3, "the NER card names no labels"
@@ -46,7 +45,7 @@ def test_prompts_get_the_shapes_of_their_cards_and_records(job):
 
 def test_prompts_that_are_not_the_test_rows_are_refused(job):
     with pytest.raises(EtlchError, match=r"found 8 prompts .expected 9, the rows of the test sets"):
-        attach(job, prompts_of(job)[1:])
+        engines.shaped(job, prompts_of(job)[1:])
 
 
 def test_the_answers_land_in_a_system_of_their_own(job, tmp_path, monkeypatch):

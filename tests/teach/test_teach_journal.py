@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 from scripted import Server
 
-from etlch.endpoint.journal import Entry, Journal, Request, read
+from etlch.endpoint.client import Entry, Request
 from etlch.errors import EtlchError
+from etlch.journal import Journal, read
 
 
 def entry(number: int, text: str = "答") -> Entry:
@@ -21,7 +22,7 @@ def entry(number: int, text: str = "答") -> Entry:
 
 
 def write(path: Path, count: int) -> None:
-    with Journal(path, 100) as journal:
+    with Journal(path, Entry, reserve=100) as journal:
         for number in range(count):
             journal.append(entry(number))
 
@@ -30,12 +31,11 @@ def test_entries_come_back_as_they_were_and_no_held_space_is_left(tmp_path: Path
     path = tmp_path / "deep" / "journal.jsonl"
     odd = entry(9, '空\n行"\u2028\x00')
     lost = Entry("key8", "kge", "a", "m", 1, 2, lost="no answer within 1 s")
-    with Journal(path, 100) as journal:
+    with Journal(path, Entry, reserve=100) as journal:
         journal.append(odd)
         journal.append(lost)
-    with Journal(path, 100) as journal:
+    with Journal(path, Entry, reserve=100) as journal:
         assert journal.entries == [odd, lost]
-        assert journal.answers == {"key9": odd}
     assert [p.name for p in path.parent.iterdir()] == ["journal.jsonl"]
 
 
@@ -47,10 +47,10 @@ def test_a_last_line_cut_at_any_byte_costs_that_answer_alone(tmp_path: Path):
     for size in range(second, len(whole)):
         path.write_bytes(whole[:size])
         complete = size == len(whole) - 1  # only the line break lacks: the answer is all there
-        with Journal(path, 0) as journal:
+        with Journal(path, Entry) as journal:
             assert len(journal.entries) == (3 if complete else 2)
             journal.append(entry(3))
-        assert [e.key for e in read(path)[0]] == ["key0", "key1", *(["key2"] if complete else []), "key3"]
+        assert [e.key for e in read(path, Entry)[0]] == ["key0", "key1", *(["key2"] if complete else []), "key3"]
 
 
 @pytest.mark.parametrize("line", ["{", "[]", '{"key": "k"}', '{"answer": 3}', '{"x": 1}', ""])
@@ -60,20 +60,20 @@ def test_a_line_that_is_none_of_ours_is_named(tmp_path: Path, line: str):
     with path.open("a") as handle:
         handle.write(line + "\n")
     with pytest.raises(EtlchError, match=r"journal.jsonl:2: found b"):
-        Journal(path, 0)
+        Journal(path, Entry)
 
 
 def test_a_second_run_in_the_same_folder_is_refused(tmp_path: Path):
-    with Journal(tmp_path / "journal.jsonl", 0), pytest.raises(EtlchError, match="another run is at work"):
-        Journal(tmp_path / "journal.jsonl", 0)
-    with Journal(tmp_path / "journal.jsonl", 0):
+    with Journal(tmp_path / "journal.jsonl", Entry), pytest.raises(EtlchError, match="another run is at work"):
+        Journal(tmp_path / "journal.jsonl", Entry)
+    with Journal(tmp_path / "journal.jsonl", Entry):
         pass
 
 
 def test_a_folder_that_cannot_be_is_named(tmp_path: Path):
     (tmp_path / "file").write_text("")
     with pytest.raises(EtlchError, match="file: cannot be written"):
-        Journal(tmp_path / "file" / "journal.jsonl", 0)
+        Journal(tmp_path / "file" / "journal.jsonl", Entry)
 
 
 def test_the_key_depends_on_model_messages_sampling_and_attempt_alone():
@@ -113,7 +113,7 @@ def test_a_full_disk_takes_the_answers_under_way_or_leaves_whole_lines(
     path = tmp_path / "journal.jsonl"
     write(path, 2)
     before = path.read_bytes()
-    with Journal(path, 100) as journal:
+    with Journal(path, Entry, reserve=100) as journal:
         monkeypatch.setattr("os.write", FullDisk(30, tmp_path / ".journal.jsonl.reserve", held))
         if held:
             journal.append(entry(2))
@@ -122,7 +122,7 @@ def test_a_full_disk_takes_the_answers_under_way_or_leaves_whole_lines(
             with pytest.raises(EtlchError, match=r"journal.jsonl: an answer cannot be saved \(No space left"):
                 journal.append(entry(2))
     assert path.read_bytes()[: len(before)] == before
-    entries, tail = read(path)
+    entries, tail = read(path, Entry)
     assert (len(entries), tail) == (saved, b"")
 
 

@@ -14,17 +14,16 @@ from scripted import HEADER
 from etlch.endpoint.budget import Budget, Prices, Usage, likely_tokens, most_prompt_tokens
 from etlch.endpoint.client import backoff, retry_after
 from etlch.endpoint.halt import Halt, StopError
+from etlch.endpoint.settings import body_of, endpoint_of
 from etlch.errors import EtlchError
 from etlch.records import Entity, Record, Triple, problems_of
 from etlch.tasks import Card, load_card
 from etlch.teach import checks, templates
-from etlch.teach.assemble import assemble
+from etlch.teach.assemble import assemble, majority
 from etlch.teach.duplicates import NearDuplicates, shingles
-from etlch.teach.estimate import estimate
 from etlch.teach.pipeline import Piece, Plan
 from etlch.teach.run import read_topics
-from etlch.teach.settings import Settings
-from etlch.teach.vote import majority
+from etlch.teach.tables import estimate
 
 TEXT = "臺灣大學醫學院屬於臺灣大學。院長用AI研究AIDS，也用AI教學。"
 DRAFT = Record(id="a", text=TEXT)
@@ -35,13 +34,15 @@ def cards(root: Path) -> dict[str, Card]:
     return {name: load_card(root / "tasks" / f"{name}.yaml") for name in ("kge", "ner")}
 
 
-def settings(**changed) -> Settings:
+def options(**changed) -> Namespace:
     """The command line's defaults."""
-    values = {"base_url": "http://127.0.0.1:1/v1", "model": ["m"], "key_env": "K", "topics": None, "articles": 1}
-    values |= {"out": Path("out"), "tasks": Path("tasks"), "prompts": None, "length": 800, "temperature": 0.7}
-    values |= {"max_tokens": 3000, "request": "{}", "concurrency": 8, "retries": 6, "backoff": 1.0, "timeout": 180.0}
-    values |= {"budget_tokens": None, "budget_cost": None, "price_in": [], "price_out": [], "seed": 1, "dry_run": False}
-    return Settings.of(Namespace(**(values | changed)))
+    values = {"base_url": "http://127.0.0.1:1/v1", "model": ["m"], "key_env": "K", "articles": 1, "length": 800}
+    values |= {"temperature": 0.7, "max_tokens": 3000, "request": "{}", "concurrency": 8, "retries": 6, "backoff": 1.0}
+    values |= {"timeout": 180.0, "budget_tokens": None, "budget_cost": None, "price_in": [], "price_out": []}
+    return Namespace(**(values | changed))
+
+
+BODY = {"temperature": 0.5, "max_tokens": 3000}
 
 
 # --- votes
@@ -116,10 +117,10 @@ def test_punctuation_width_and_case_hide_no_duplicate():
 )
 def test_gold_has_exactly_the_keys_flat_lists_and_values_of_the_article(answer: str, kind: str | None):
     if kind is None:
-        assert checks.gold(answer, ("院",), TEXT) == [("院", "臺灣大學")]
+        assert checks.gold_pairs(answer, ("院",), TEXT) == [("院", "臺灣大學")]
         return
     with pytest.raises(checks.AnswerError) as caught:
-        checks.gold(answer, ("院",), TEXT)
+        checks.gold_pairs(answer, ("院",), TEXT)
     assert caught.value.kind == kind
 
 
@@ -149,7 +150,7 @@ def test_entities_are_of_the_types_that_a_card_names(cards):
     with pytest.raises(checks.AnswerError, match="type '機構' is unknown"):
         checks.entities('{"機構": ["臺灣大學"]}', card, DRAFT)
     for answer in ("{}", '{"組織": []}'):
-        with pytest.raises(checks.AnswerError, match="no entity"):
+        with pytest.raises(checks.AnswerError, match="there is nothing"):
             checks.entities(answer, cards["ner"], DRAFT)
 
 
@@ -171,14 +172,14 @@ def test_an_instruction_names_its_keys_and_states_the_rule(keys: list[str], word
 
 
 def test_thoughts_are_left_out_and_a_cut_or_empty_answer_is_rejected():
-    assert checks.said("<think>嗯</think>\r\n一\r\n二 ", "stop") == "一\n二"
+    assert checks.answer_text("<think>嗯</think>\r\n一\r\n二 ", "stop") == "一\n二"
     for text, finish, kind in (
         ("一", "length", checks.CUT),
         ("  \n", "stop", checks.EMPTY),
         ("嗯</think>", "", checks.EMPTY),
     ):
         with pytest.raises(checks.AnswerError) as caught:
-            checks.said(text, finish)
+            checks.answer_text(text, finish)
         assert caught.value.kind == kind
 
 
@@ -339,28 +340,30 @@ def test_a_bad_topics_file_is_named_with_its_line(tmp_path: Path, data: bytes | 
     ],
 )
 def test_an_option_that_cannot_be_is_named(changed: dict, said: str):
+    given = options(**changed)
     with pytest.raises(EtlchError) as caught:
-        settings(**changed)
+        endpoint_of(given, given.model, BODY, 1)
     assert said in str(caught.value)
 
 
 def test_request_adds_and_takes_away_body_parameters_and_prices_go_with_models():
-    found = settings(
+    given = options(
         request='{"max_tokens": null, "max_completion_tokens": 9}',
         model=["a", "b"],
         price_in=[1.0],
         price_out=[2.0, 3.0],
     )
-    assert found.sampling(0.5) == {"temperature": 0.5, "max_completion_tokens": 9}
-    assert found.prices.by_model == {"a": (1.0, 2.0), "b": (1.0, 3.0)}
+    assert body_of(given, BODY) == {"temperature": 0.5, "max_completion_tokens": 9}
+    assert endpoint_of(given, given.model, BODY, 1).prices.cost("a", Usage(0, 1_000_000)) == 2.0
+    assert endpoint_of(given, given.model, BODY, 1).prices.cost("b", Usage(1_000_000, 1_000_000)) == 4.0
 
 
 def test_the_estimate_counts_every_stage_of_every_teacher(cards):
     texts = dict.fromkeys(templates.PLACES, "字" * 100)
     pieces = tuple(Piece(str(n), 1) for n in range(10))
     plan = Plan(pieces, ("a", "b"), templates.Templates(texts), cards["kge"], cards["ner"], 1000, {}, {})
-    found = estimate(plan, Prices({"a": (1.0, 0.0), "b": (2.0, 0.0)}), 500)
-    assert (found.requests, found.most_requests) == (80, 240)  # 10 x (article, instruction, 2 x (gold, kge, ner)), x 3
-    assert found.usage == Usage(80 * 100, 10 * (1000 + 200 + 2 * (300 + 500 + 400)))
-    assert found.most_usage == Usage(80 * (3 * 100 + 3 * 500), 240 * 500)
-    assert found.cost == pytest.approx((50 * 100 * 1.0 + 30 * 100 * 2.0) / 1e6)
+    likely, most = estimate(plan, Prices({"a": (1.0, 0.0), "b": (2.0, 0.0)}), 500)
+    assert (likely.requests, most.requests) == (80, 240)  # 10 x (article, instruction, 2 x (gold, kge, ner)), x 3
+    assert likely.usage == Usage(80 * 100, 10 * (1000 + 200 + 2 * (300 + 500 + 400)))
+    assert most.usage == Usage(80 * (3 * 100 + 3 * 500), 240 * 500)
+    assert likely.cost == pytest.approx((50 * 100 * 1.0 + 30 * 100 * 2.0) / 1e6)
