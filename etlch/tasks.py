@@ -179,8 +179,11 @@ def load_card(path: str | Path) -> Card:
     )
 
 
-def load_cards(folder: str | Path = "tasks") -> list[Card]:
-    """Read every card of a folder, sorted by file name. Raises ManyErrors for bad cards and repeated names."""
+def load_cards(folder: str | Path = "tasks", built: bool = False) -> list[Card]:
+    """Read every card of a folder, sorted by file name; built: those with sets of their own.
+
+    Raises ManyErrors for bad cards and repeated names.
+    """
     folder = Path(folder)
     paths = sorted(folder.glob("*.yaml"))
     if not paths:
@@ -198,7 +201,7 @@ def load_cards(folder: str | Path = "tasks") -> list[Card]:
         cards.append(card)
     if problems:
         raise ManyErrors(problems)
-    return cards
+    return [card for card in cards if card.test or not built]
 
 
 def _problems_of_keys(row: dict[str, Any]) -> Iterator[tuple[str, str]]:

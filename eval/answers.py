@@ -35,6 +35,11 @@ class Answer:
     rows: tuple[Row, ...]
     texts: tuple[str, ...]
 
+    @property
+    def text(self) -> str:
+        """All that was answered about the record."""
+        return "\n".join(self.texts)
+
 
 class TestSet:
     """The records of a test file; a small one is read once and kept, a large one is read again for every run."""

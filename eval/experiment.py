@@ -88,7 +88,8 @@ class Scored:
         if self.asked and (made or self.asked.figures):
             from eval import plots
 
-            figures = plots.write(self.asked, read_scores(out), pd.read_csv(out / CONFUSIONS), out / "figures")
+            confused = pd.read_csv(out / CONFUSIONS) if (out / CONFUSIONS).is_file() else None
+            figures = plots.write(self.asked, read_scores(out), confused, out / "figures")
             shown = "\n".join(f"![{name}](figures/{name}.svg)" for name in figures)
             body = "\n\n".join([f"# {self.asked.title}", *(table.markdown() for table in made), shown])
             write_text(out / "tables.md", body + "\n")

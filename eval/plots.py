@@ -25,16 +25,17 @@ Points = dict[tuple[str, str], list[float]]
 """(label, colour) -> the values of its draws."""
 
 
-def write(experiment: Experiment, tidy: pd.DataFrame, confusions: pd.DataFrame, out: Path) -> list[str]:
+def write(experiment: Experiment, tidy: pd.DataFrame, confusions: pd.DataFrame | None, out: Path) -> list[str]:
     """Draw into a folder as SVG and PNG; returns the names of the figures that there was something to draw for.
 
-    confusions: columns gold, answered and count (confusions.csv of eval.scores).
+    confusions: columns gold, answered and count (confusions.csv of eval.scores); None where no label was confused.
     """
     out.mkdir(parents=True, exist_ok=True)
     drawn = []
     with matplotlib.rc_context({"font.family": fonts(), "font.size": 8, "svg.hashsalt": experiment.runs}):
         for asked in experiment.figures:
-            figure = _KINDS[asked.kind](asked, confusions if asked.kind == "confusion" else tidy)
+            data = confusions if asked.kind == "confusion" else tidy
+            figure = None if data is None else _KINDS[asked.kind](asked, data)
             if figure is None:
                 continue
             save(figure, out / f"{asked.name}.svg")
@@ -151,13 +152,11 @@ def _legend(figure: Figure, axes: Axes, groups: Sequence[str], factor: str) -> N
     figure.legend(loc="outside right upper", title=_title(factor), frameon=False)
 
 
-def _confusion(asked: Asked, confusions: pd.DataFrame) -> Figure | None:
-    """Gold label by answered label of items whose text is right, all systems together; None without a wrong label."""
+def _confusion(asked: Asked, confusions: pd.DataFrame) -> Figure:
+    """Gold label by answered label of items whose text is right, all systems together."""
     wrong: Counter[tuple[str, str]] = Counter()
     for gold, said, count in confusions[["gold", "answered", "count"]].itertuples(index=False):
         wrong[str(gold), str(said)] += int(count)
-    if not wrong:
-        return None
     sums: Counter[str] = Counter()
     for (gold, said), count in wrong.items():
         sums[gold] += count

@@ -143,7 +143,7 @@ def score_answers(
         for a in answers
     ]
     parsed = [_together(parts) for parts in read]
-    gold_texts, texts = ["\n".join(some) for some in golds], ["\n".join(a.texts) for a in answers]
+    gold_texts, texts = ["\n".join(some) for some in golds], [a.text for a in answers]
     said = np.array([all(text.strip() for text in a.texts) for a in answers])
     readable = np.array([p.status != "invalid" for p in parsed]) & said
 
@@ -233,7 +233,7 @@ def score_runs(
     for run, chunk, (columns, labels, confusions) in _scored(chunks, gold, tokenizer, jobs):
         if similarity is not None:
             golds = ["\n".join(gold_text(row, a.record) for row in a.rows) for a in chunk]
-            columns["cosine"] = similarity.cosine(golds, ["\n".join(a.texts) for a in chunk])
+            columns["cosine"] = similarity.cosine(golds, [a.text for a in chunk])
         if tokens := _tokens_a_row(run):
             columns["answer_tokens"] = np.array([tokens * len(a.rows) for a in chunk])
         done += len(chunk)
@@ -405,7 +405,9 @@ def write_scores(blocks: Iterable[Block], out: str | Path) -> None:
         raise EtlchError(f"{out}: scores cannot be written ({error.strerror or error})") from None
     write_text(out / "summary.csv", stored_summary(out).to_csv(index=False, float_format="%.10g", lineterminator="\n"))
     write_text(out / "by_label.csv", _label_table(by_label))
-    write_text(out / CONFUSIONS, _csv(_CONFUSED, [(*key, count) for key, count in sorted(confused.items())]))
+    (out / CONFUSIONS).unlink(missing_ok=True)
+    if confused:
+        write_text(out / CONFUSIONS, _csv(_CONFUSED, [(*key, count) for key, count in sorted(confused.items())]))
 
 
 def read_scores(out: str | Path) -> pd.DataFrame:
@@ -537,7 +539,7 @@ def read_samples(
                 "gold": _items(_together([_gold(row, record, text) for row, text in zip(rows, golds, strict=True)])),
                 "system": run.system,
                 "scale": run.scale,
-                "answer": "\n".join(answer.texts),
+                "answer": answer.text,
                 "parsed": _items(parsed),
                 "hallucinated": _invented(parsed, record.text),
                 "status": parsed.status,

@@ -45,10 +45,10 @@ def project(tmp_path, monkeypatch):
     monkeypatch.setattr(launch.shutil, "which", lambda *_, **__: str(program))
     monkeypatch.chdir(tmp_path)
     registry = {}
-    for name, count in (("x_a_test", 3), ("x_b_test", 2), ("x_a_100", 1)):
+    for name, count in (("x_a_test", 3), ("x_b_test", 2), ("x_a_100", 100)):
         rows = [{"id": f"{n}", "instruction": f"{name} {n}", "input": "", "output": ""} for n in range(count)]
         (tmp_path / f"{name}.json").write_text(json.dumps(rows))
-        registry[name] = {"file_name": f"{name}.json"}
+        registry[name] = {"file_name": f"{name}.json", "test": name.split("_")[1]}
     (tmp_path / "dataset_info.json").write_text(json.dumps(registry))
 
     def write(**changes):

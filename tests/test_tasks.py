@@ -36,7 +36,7 @@ def write_card(folder: Path, **changes) -> Path:
 
 def test_the_prompts_are_the_papers(root):
     cards = {card.name: card for card in load_cards(root / "tasks")}
-    squeezed = "".join(cards["kge"].instruction.split())
+    squeezed = "".join(cards["kge"].instructions[0].split())
     assert squeezed == (
         "請幫我為下面文章建構知識圖譜。請以這種方式輸出：「【一、三元組格式（主詞－關係－受詞）】植物基飲食－可以降低－心臟病風險植物基飲食－可以降低－糖尿病風險"
         "植物基飲食－可以降低－癌症風險植物基飲食－有助於攝取－纖維素植物基飲食－有助於攝取－抗氧化物質健康生活－包含－飲食健康生活－包含－運動健康生活－包含－心理健康"
@@ -44,7 +44,7 @@ def test_the_prompts_are_the_papers(root):
         "深呼吸－有助於－壓力減緩親近自然－能夠提升－生活品質」"
     )
     assert (
-        cards["ner"].instruction
+        cards["ner"].instructions[0]
         == "請為下文執行 NER 任務。請輸出成 JSON 且 value 必須為 list 格式，而其中不得再有巢狀結構。"
     )
     assert cards["json"].wins == ("rougeL", "cosine", "json_parse_ok")  # denominator 3, section 7
@@ -130,6 +130,13 @@ def test_a_new_task_is_a_card_and_its_records(root, tmp_path):
         "instruction": 'List ["colour"] as JSON.',
         "input": "The sky is blue 2.",
         "output": '{"colour": ["blue"]}',
+        "record": "c2",
+        "corpus": "mine",
+        "card": "colour",
+        "format": "json_fields",
+        "schema": '["colour"]',
+        "context": "none",
+        "seed": dataset.SEED,
     }
     write_card(tmp_path / "tasks", scales=[10])
     with pytest.raises(EtlchError, match="found 3 records"):

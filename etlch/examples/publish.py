@@ -32,7 +32,7 @@ _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"))
 
 def family_cards(root: Path, family: str) -> list[Card]:
     """The task cards of a family. Raises EtlchError naming the families when it has none."""
-    cards = load_cards(root / "tasks")
+    cards = load_cards(root / "tasks", built=True)
     chosen = [card for card in cards if card.family == family]
     if not chosen:
         known = ", ".join(sorted({card.family for card in cards}))

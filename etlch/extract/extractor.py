@@ -154,7 +154,7 @@ class Extractor:
 
         record = self._record(text)
         prompt = self.loaded.prompt(self.card.prompt(record))
-        return replace(prompt, shape=shape_of(self.card, record)) if self.schema else prompt
+        return replace(prompt, shape=shape_of(self.card.format, self.card.keys(record))) if self.schema else prompt
 
     def _closed(self, opened: _Open) -> Extraction:
         document, part = opened.document, self.card.format.part

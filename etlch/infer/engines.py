@@ -9,13 +9,12 @@ from itertools import islice
 from pathlib import Path
 
 from etlch.errors import EtlchError
+from etlch.examples.rows import read as read_rows
 from etlch.infer import predict
 from etlch.infer.loading import Loaded, Prompt
 from etlch.infer.predict import Engine, Job
 from etlch.infer.shapes import Shape, shape_of
-from etlch.records import read_records
-from etlch.tasks import load_cards
-from etlch.trainer import configs, launch
+from etlch.trainer import launch
 
 
 def answer(job: Job, options: Namespace) -> list[Path]:
@@ -37,20 +36,13 @@ def answer(job: Job, options: Namespace) -> list[Path]:
 
 
 def shaped(job: Job, prompts: Sequence[Prompt]) -> list[Prompt]:
-    """Each prompt of a job's test sets with its shape. Raises EtlchError where prompts and records do not match."""
-    cards = {card.dataset("test"): card for card in load_cards()}
+    """Each prompt of a job's test sets with the shape that its row asks for. Raises EtlchError where rows do not say it."""
     shapes: list[Shape | None] = []
     for name in job.names:
-        if name not in cards:
-            raise EtlchError(f"eval_dataset: no card for {name!r} (expected the test set of a card in tasks/)")
-        card = cards[name]
-        records = {record.id: record for record in read_records(card.test)}
-        for row in islice(configs.rows_of(job.files[name]), job.config.get("max_samples")):
-            if row.get("id") not in records:
-                raise EtlchError(
-                    f"{card.test}: no record {row.get('id')!r} (expected one for each test row); run `make data`"
-                )
-            shapes.append(shape_of(card, records[row["id"]]))
+        for row in islice(read_rows(job.files[name]), job.config.get("max_samples")):
+            if not row.format:
+                raise EtlchError(f"{job.files[name]}: {row.id!r} does not say its format; run `make data`")
+            shapes.append(shape_of(row.form, row.schema))
     if len(shapes) != len(prompts):
         raise EtlchError(
             f"{job.path}: found {len(prompts)} prompts (expected {len(shapes)}, the rows of the test sets)"

@@ -1,11 +1,11 @@
-"""What an answer in JSON may look like: the task card's schema, as every engine that can constrain an answer is given it."""
+"""What an answer in JSON may look like: what a row asks for, as every engine that can constrain an answer is given it."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-from etlch.records import Record
-from etlch.tasks import Card
+from etlch.formats import Format
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,9 +20,9 @@ class Shape:
     optional: bool = True
 
 
-def shape_of(card: Card, record: Record) -> Shape | None:
-    """The shape of the answer to this record's prompt; None when the card's format is not a JSON object of lists."""
-    keys = tuple(dict.fromkeys(card.schema(record).keys))
-    if card.format.name == "json_fields":
+def shape_of(form: Format, keys: Iterable[str]) -> Shape | None:
+    """The shape of an answer in this format to a prompt that asks for these keys; None when it is not a JSON object of lists."""
+    keys = tuple(dict.fromkeys(keys))
+    if form.name == "json_fields":
         return Shape(keys, optional=not keys)
-    return Shape(keys) if card.format.name == "json_entities" else None
+    return Shape(keys) if form.name == "json_entities" else None

@@ -10,7 +10,8 @@ from experiment_files import Made
 
 from etlch.errors import EtlchError, ManyErrors
 from etlch.records import dump_json
-from eval.answers import Answer, check_answers, find_runs, load_gold, read_answers, read_run
+from etlch.runs import find_runs, read_run
+from eval.answers import Answer, check_answers, load_gold, read_answers
 
 
 def read(made: Made, file: Path) -> list[Answer]:

@@ -11,7 +11,8 @@ import pandas as pd
 import pytest
 from experiment_files import Made
 
-from eval.__main__ import ENCODER, TOKENIZERS, main
+from etlch.cli import main
+from etlch.commands.results import ENCODER, TOKENIZERS
 from eval.metrics.rouge import TOKENIZERS as ROUGE_TOKENIZERS
 from eval.metrics.similarity import DEFAULT_ENCODER
 from eval.tables import to_text, width
@@ -19,7 +20,7 @@ from eval.tables import to_text, width
 
 def test_help_imports_nothing_heavy() -> None:
     program = (
-        "import sys\nimport eval.__main__ as m\n"
+        "import sys\nimport etlch.cli as m\n"
         "try:\n    m.main(['--help'])\nexcept SystemExit:\n    pass\n"
         "print(sorted({'numpy', 'pandas', 'torch', 'yaml', 'scipy', 'matplotlib'} & set(sys.modules)))"
     )

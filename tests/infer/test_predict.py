@@ -39,7 +39,7 @@ def project(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     rows = [{"instruction": f"{n}", "input": "", "output": "o"} for n in range(ROWS)]
     Path("rows.json").write_text(json.dumps(rows))
-    Path("dataset_info.json").write_text(json.dumps({"x_a_test": {"file_name": "rows.json"}}))
+    Path("dataset_info.json").write_text(json.dumps({"x_a_test": {"file_name": "rows.json", "test": "a"}}))
     Path("predict.yaml").write_text(
         "dataset_dir: .\neval_dataset: x_a_test\noutput_dir: runs/x/m/predict\nmodel_name_or_path: none\nuse_cpu: true\n"
     )

@@ -140,7 +140,7 @@ def test_ten_kills_change_nothing(tmp_path):
     """The whole way, with the answers' journal and the one of what was paid for: killed, started again, the same file."""
     rows = [{"instruction": q, "input": "", "output": "gold"} for q in (f"question {n}" for n in range(12))]
     (tmp_path / "rows.json").write_text(json.dumps(rows))
-    (tmp_path / "dataset_info.json").write_text(json.dumps({"x_a_test": {"file_name": "rows.json"}}))
+    (tmp_path / "dataset_info.json").write_text(json.dumps({"x_a_test": {"file_name": "rows.json", "test": "a"}}))
     (tmp_path / "predict.yaml").write_text(
         "dataset_dir: .\neval_dataset: x_a_test\noutput_dir: runs/x/m/predict\nmodel_name_or_path: none\n"
     )
