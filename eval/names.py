@@ -78,24 +78,37 @@ def heading_of(task: str, card: Card | None) -> str:
 
 
 def systems_of(tidy: pd.DataFrame) -> pd.DataFrame:
-    """One row a system (columns system, base_model, scale): floors, then untuned systems, then tuned ones by scale."""
-    table = tidy[["system", "base_model", "scale"]].drop_duplicates("system")
-    table = table.assign(
-        system=table["system"].astype(str),
-        base_model=table["base_model"].astype(object).where(table["base_model"].notna(), "").astype(str),
-        scale=table["scale"].fillna(0).astype(int),
+    """One row a system: floors first, then untuned systems, then tuned ones by base model and scale.
+
+    Columns: system, base_model, scale, ladder, then whatever else the table says once a system (draw, recipe). A ladder is
+    the tuned systems that differ in scale alone. It is called by the base model where that has one system a scale; where it
+    has several (seeds, recipes), by the system's name with N for the scale. A system alone on its ladder has its own name.
+    """
+    first = tidy.drop_duplicates("system").reset_index(drop=True)
+    more = [name for name in tidy if name not in ("system", "base_model", "scale", "task", "sample", "metric", "value")]
+    more = [name for name in more if tidy.groupby("system", observed=True)[name].nunique(dropna=False).max() == 1]
+    table = pd.DataFrame(
+        {
+            "system": first["system"].astype(str),
+            "base_model": first["base_model"].astype(object).where(first["base_model"].notna(), "").astype(str),
+            "scale": first["scale"].fillna(0).astype(int),
+            "ladder": "",
+        }
     )
-    keys = [
-        (
-            _FLOORS.index(row.system) if is_floor(row.system) else len(_FLOORS),
-            row.scale > 0,
-            row.base_model,
-            row.scale,
-            row.system,
-        )
-        for row in table.itertuples()
-    ]
-    return table.iloc[sorted(range(len(keys)), key=keys.__getitem__)].reset_index(drop=True)
+    tuned = table["scale"] > 0
+    for base, part in table[tuned].groupby("base_model"):
+        names = [name.replace(str(scale), "N", 1) for name, scale in zip(part["system"], part["scale"], strict=True)]
+        shared = [name if names.count(name) > 1 else own for name, own in zip(names, part["system"], strict=True)]
+        table.loc[part.index, "ladder"] = base if base and part["scale"].is_unique else shared
+    floor = table["system"].map(lambda name: _FLOORS.index(name) if is_floor(name) else len(_FLOORS))
+    order = table.assign(floor=floor, tuned=tuned).sort_values(["floor", "tuned", "base_model", "scale", "system"])
+    return table.join(first[more]).loc[order.index].reset_index(drop=True)
+
+
+def ladders(systems: pd.DataFrame) -> list[pd.DataFrame]:
+    """The tuned systems of each ladder, smallest scale first, in the order of systems."""
+    tuned = systems[systems["scale"] > 0]
+    return [part.sort_values("scale") for _, part in tuned.groupby(["base_model", "ladder"], sort=False)]
 
 
 def is_floor(system: str) -> bool:

@@ -7,12 +7,6 @@ const make = (tag, className, text) => {
   return node;
 };
 
-// what Python packed (eval/samples.py): base64 of zlib-compressed JSON
-const unpack = async (node) => {
-  const bytes = Uint8Array.from(atob(node.textContent), (character) => character.charCodeAt(0));
-  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
-  return JSON.parse(await new Response(stream).text());
-};
 const fill = (select, options, chosen) => {
   select.replaceChildren(...options.map(([value, text]) => {
     const option = make("option", "", text);
@@ -52,7 +46,7 @@ for (const table of document.querySelectorAll("table.sortable")) {
   });
 }
 
-// ---- comparisons: the rows that the filters ask for ----
+// ---- comparisons: the rows that the filters ask for; a row is [text, interval] of A, B, task, metric, ... ----
 const comparisons = (rows) => {
   const table = $("t-comparisons");
   const numeric = [...table.tHead.rows[0].cells].map((head) => head.className);
@@ -64,23 +58,23 @@ const comparisons = (rows) => {
   };
   const draw = () => {
     const task = $("f-task").value, metric = $("f-metric").value, system = $("f-system").value;
-    const wanted = rows.filter(([t, m, a, b]) => (!task || t === task) && (!metric || m === metric) && (!system || a === system || b === system));
-    table.tBodies[0].replaceChildren(...wanted.map(([, , , , cells]) => {
+    const wanted = rows.filter(([[a], [b], [t], [m]]) => (!task || t === task) && (!metric || m === metric) && (!system || a === system || b === system));
+    table.tBodies[0].replaceChildren(...wanted.map((cells) => {
       const row = make("tr");
       row.append(...cells.map(cell));
       return row;
     }));
     sort(table);
   };
-  const distinct = (...places) => [...new Set(places.flatMap((place) => rows.map((row) => row[place])))].map((name) => [name, name]);
+  const distinct = (...places) => [...new Set(places.flatMap((place) => rows.map((row) => row[place][0])))].map((name) => [name, name]);
   const listMetrics = () => {
     const task = $("f-task").value;
-    const found = [...new Set(rows.filter((row) => !task || row[0] === task).map((row) => row[1]))];
-    const first = found.find((name) => name.endsWith("_f1")) || found[0];
+    const found = [...new Set(rows.filter((row) => !task || row[2][0] === task).map((row) => row[3][0]))];
+    const first = found.find((name) => name.endsWith(" F1")) || found[0];
     fill($("f-metric"), [["", "all"], ...found.map((name) => [name, name])], found.includes($("f-metric").value) ? $("f-metric").value : first);
   };
-  fill($("f-task"), [...distinct(0), ["", "all"]]);
-  fill($("f-system"), [["", "all"], ...distinct(2, 3)]);
+  fill($("f-task"), [...distinct(2), ["", "all"]]);
+  fill($("f-system"), [["", "all"], ...distinct(0, 1)]);
   listMetrics();
   $("f-task").addEventListener("change", () => { listMetrics(); draw(); });
   for (const id of ["f-metric", "f-system"]) $(id).addEventListener("change", draw);
@@ -330,9 +324,9 @@ const browse = (tasks) => {
   });
   open(tasks[$("b-task").value]);
 };
-// after the first paint, so that the verdict is on the screen before any answer is unpacked
-setTimeout(async () => {
-  const { tasks, pairs } = await unpack($("packed"));
+// after the first paint, so that the verdict is on the screen before any answer is read
+setTimeout(() => {
+  const { tasks, pairs } = JSON.parse($("packed").textContent);
   if (pairs.length) comparisons(pairs);
   if (Object.keys(tasks).length) browse(tasks);
 }, 0);

@@ -1,10 +1,8 @@
-"""The answers that the report's sample browser shows: shortened and packed so that 10,000 stay small."""
+"""The answers that the report's sample browser shows, as JSON that stands in the page, shortened where there are too many."""
 
 from __future__ import annotations
 
-import base64
 import json
-import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,18 +10,18 @@ from typing import Any
 from eval.names import order_metrics, order_tasks
 
 MOST_ANSWERS = 12_000
-MOST_BYTES = 11_000_000
-_LIMITS = (6000, 3000, 1500, 700, 300, 100)
+MOST_BYTES = 12_000_000
+LONGEST = 6000
+"""Characters of an answer, a gold answer or a question in the page; a text may have four times as many."""
 _SHOWN = ("rougeL", "cosine", "json_parse_ok", "schema_ok", "entity_f1", "triple_f1", "field_f1", "faithfulness")
 
 
 @dataclass(frozen=True, slots=True)
 class Packed:
-    """base64 of zlib-compressed JSON {tasks, pairs}; answers kept; where texts were cut."""
+    """JSON {tasks, pairs} that can stand in an HTML script element; how many answers it holds."""
 
-    blob: str
+    json: str
     kept: int
-    limit: int
 
 
 def every_how_many(answers: int) -> int:
@@ -34,24 +32,28 @@ def every_how_many(answers: int) -> int:
 def pack(samples: Iterable[Mapping[str, Any]], systems: Sequence[str], pairs: Sequence[Any] = ()) -> Packed:
     """Pack answers (see eval.scores.read_samples) and rows of comparisons for the page; `samples` is read once.
 
-    Texts longer than a limit are cut, the limit being the largest with which everything fits into MOST_BYTES.
+    Where they take more than MOST_BYTES, samples are left out, evenly spread.
     """
     tasks: dict[str, dict[str, dict[str, Mapping[str, Any]]]] = {}
-    kept = 0
     for row in samples:
         tasks.setdefault(row["task"], {}).setdefault(row["sample"], {})[row["system"]] = row
-        kept += 1
-    for limit in _LIMITS:
-        data = {"tasks": {task: _task(tasks[task], systems, limit) for task in order_tasks(tasks)}, "pairs": pairs}
-        # lone surrogates, which an answer may hold, cannot be written as UTF-8
-        text = json.dumps(data, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
-        blob = base64.b64encode(zlib.compress(text, 6)).decode("ascii")
-        if len(blob) <= MOST_BYTES:
-            break
-    return Packed(blob, kept, limit)
+    data = {task: _task(tasks[task], systems) for task in order_tasks(tasks)}
+    text = _dump({"tasks": data, "pairs": pairs})
+    every = -(-len(text.encode()) // MOST_BYTES)
+    if every > 1:
+        for task in data.values():
+            task["samples"] = task["samples"][::every]
+        text = _dump({"tasks": data, "pairs": pairs})
+    return Packed(text, sum(map(bool, (a for task in data.values() for row in task["samples"] for a in row[-1]))))
 
 
-def _task(samples: dict[str, dict[str, Mapping[str, Any]]], systems: Sequence[str], limit: int) -> dict[str, Any]:
+def _dump(data: Any) -> str:
+    text = json.dumps(data, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
+    # lone surrogates, which an answer may hold, cannot be written as UTF-8
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
+def _task(samples: dict[str, dict[str, Mapping[str, Any]]], systems: Sequence[str]) -> dict[str, Any]:
     """A task's systems and metrics, its distinct questions, and of each sample: id, number of its question, text, gold
     answer, gold items, answers in the order of systems (0 where there is none)."""
     there = {name for answers in samples.values() for name in answers}
@@ -61,18 +63,12 @@ def _task(samples: dict[str, dict[str, Mapping[str, Any]]], systems: Sequence[st
     rows = []
     for sample, answers in samples.items():
         first = next(iter(answers.values()))
-        question = questions.setdefault(_question(first), len(questions))
-        texts = _cut(first["source_text"], 4 * limit), _cut(first["gold_answer"], limit)
-        made = [_answer(answers[name], metrics, limit) if name in answers else 0 for name in names]
-        rows.append([sample, question, *texts, first["gold"], made])
-    shown = [_cut(question, limit) for question in questions]
-    return {"systems": names, "metrics": metrics, "questions": shown, "samples": rows}
-
-
-def _question(row: Mapping[str, Any]) -> str:
-    """The prompt without the text that it asks about."""
-    text, prompt = row["source_text"], row["prompt"]
-    return prompt.replace(text, "", 1).strip() if text else prompt
+        # the prompt without the text that it asks about
+        question = _cut(first["prompt"].replace(first["source_text"] or "\0", "", 1).strip())
+        texts = _cut(first["source_text"], 4 * LONGEST), _cut(first["gold_answer"])
+        made = [_answer(answers[name], metrics) if name in answers else 0 for name in names]
+        rows.append([sample, questions.setdefault(question, len(questions)), *texts, first["gold"], made])
+    return {"systems": names, "metrics": metrics, "questions": list(questions), "samples": rows}
 
 
 def _scores(row: Mapping[str, Any]) -> dict[str, float]:
@@ -80,16 +76,14 @@ def _scores(row: Mapping[str, Any]) -> dict[str, float]:
     return {name: round(value, 3) for name, value in scores if value is not None and value == value}
 
 
-def _answer(row: Mapping[str, Any], metrics: Sequence[str], limit: int) -> list[Any]:
+def _answer(row: Mapping[str, Any], metrics: Sequence[str]) -> list[Any]:
     """[scores, text, items, invented values, readable] of an answer."""
-    scores = _scores(row)
-    text, items, invented = row["answer"], row["parsed"], [value for _, value in row["hallucinated"]]
-    if len(text) > limit:
-        items = [[_cut(part, limit) for part in item] for item in items[: limit // 4]]
-        invented = [_cut(value, limit) for value in invented[: limit // 4]]
+    scores, most = _scores(row), LONGEST // 4
+    items = [[_cut(part) for part in item] for item in row["parsed"][:most]]
+    invented = [_cut(value) for _, value in row["hallucinated"][:most]]
     readable = int(row["scores"].get("readable", 1.0) != 0)
-    return [[scores.get(metric) for metric in metrics], _cut(text, limit), items, invented, readable]
+    return [[scores.get(metric) for metric in metrics], _cut(row["answer"]), items, invented, readable]
 
 
-def _cut(text: str, limit: int) -> str:
-    return text if len(text) <= limit else f"{text[:limit]} … [{len(text) - limit:,} more characters cut]"
+def _cut(text: str, longest: int = LONGEST) -> str:
+    return text if len(text) <= longest else f"{text[:longest]} … [{len(text) - longest:,} more characters cut]"

@@ -38,12 +38,18 @@ from etlch.tasks import Card
 from eval.answers import Answer, Gold, read_answers
 from eval.metrics import mentions
 from eval.metrics.faithfulness import faithful_counts, faithfulness, hallucinated, values_of
-from eval.metrics.fields import field_counts, field_counts_by_key
-from eval.metrics.matching import Counts, micro_of, sample_scores
+from eval.metrics.matching import (
+    Counts,
+    field_counts,
+    field_counts_by_key,
+    micro_of,
+    sample_scores,
+    triple_counts,
+    triple_counts_by_relation,
+)
 from eval.metrics.rouge import rouge, tokenizer_named
 from eval.metrics.similarity import Similarity
 from eval.metrics.spans import entity_counts, entity_counts_by_type, partial_counts
-from eval.metrics.triples import triple_counts, triple_counts_by_relation
 from eval.metrics.validity import validity
 
 RUN_COLUMNS = ("system", "base_model", "scale", "train_on", "draw", "task", "card")

@@ -6,12 +6,13 @@ could not be computed is said in the column `note`.
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from itertools import combinations, product
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -19,15 +20,22 @@ from scipy import special
 from scipy import stats as scipy_stats
 
 from etlch.errors import EtlchError
-from eval.names import BINARY, PARTS, order_metrics, systems_of, tasks_of
+from eval.names import BINARY, PARTS, ladders, order_metrics, systems_of, tasks_of
 
-Member = TypeVar("Member")
 RESAMPLES = 9999
+LEVEL, ALPHA, POWER = 0.95, 0.05, 0.8
 _EXACT_UP_TO = 13
 _CELLS = 8_000_000
 _TINY = 1e-12
-_NOT_SCORES = ("answer_chars", "faithful_found", "faithful_total")
-_NOT_SCORE_ENDS = ("_tp", "_pred", "_gold", "_tp_normalised", "_tp_partial", "_f1_normalised", "_f1_partial")
+_NOT_SCORES = re.compile("answer_chars|faithful_(found|total)|.*_(tp|pred|gold)|.*_(tp|f1)_(normalised|partial)")
+_POOLED = {"faithfulness": ("faithful_found", "faithful_total", "faithfulness")}
+for _part in PARTS:
+    _pred, _gold = f"{_part}_pred", f"{_part}_gold"
+    _POOLED[f"{_part}_precision"] = (f"{_part}_tp", _pred)
+    _POOLED[f"{_part}_recall"] = (f"{_part}_tp", _gold)
+    for _kind in ("", "_normalised", "_partial"):
+        _POOLED[f"{_part}_f1{_kind}"] = (f"{_part}_tp{_kind}", _pred, _gold, f"{_part}_f1{_kind}")
+"""Pooled metric -> the tidy metrics whose sums make it: (above, below), (found, answered, own) or (tp, pred, gold, own)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,11 +49,18 @@ class Scores:
     present: np.ndarray
     """present[sample, system]: the system has at least one row for the sample."""
 
-    def of(self, metric: str) -> np.ndarray:
-        """sample x system values of one metric; all NaN for a metric that the task does not have."""
-        if metric not in self.metrics:
-            return np.full(self.present.shape, np.nan)
-        return self.values[self.metrics.index(metric)]
+    def sources(self, metric: str) -> tuple[str, ...]:
+        """The tidy metrics that make a score: those of _POOLED where the task has them, else one whose mean it is."""
+        sources = _POOLED.get(metric, ())
+        return sources if sources and set(sources) <= set(self.metrics) else (metric.removesuffix("_macro"),)
+
+    def of(self, names: Sequence[str]) -> np.ndarray:
+        """name x sample x system values of some metrics of the task."""
+        return self.values[[self.metrics.index(name) for name in names]]
+
+    def whole(self, metric: str) -> np.ndarray:
+        """sample x system: is there a value of everything that makes the score?"""
+        return np.isfinite(self.of(self.sources(metric))).all(axis=0)
 
 
 def load_scores(tidy: pd.DataFrame) -> list[Scores]:
@@ -66,8 +81,9 @@ def load_scores(tidy: pd.DataFrame) -> list[Scores]:
     result = []
     for task in tasks_of(tidy):
         part = tidy[tidy["task"] == task]
-        (metrics, m), (samples, s) = _places(part["metric"], order_metrics), _places(part["sample"], sorted)
-        _, k = _places(part["system"], lambda _: systems)
+        metrics, samples = order_metrics(part["metric"].unique()), sorted(part["sample"].unique())
+        axes = (("metric", metrics), ("sample", samples), ("system", systems))
+        m, s, k = (pd.Categorical(part[column], categories=names).codes for column, names in axes)
         values = np.full((len(metrics), len(samples), len(systems)), np.nan)
         values[m, s, k] = pd.to_numeric(part["value"], errors="coerce")
         values[~np.isfinite(values)] = np.nan
@@ -77,14 +93,6 @@ def load_scores(tidy: pd.DataFrame) -> list[Scores]:
     return result
 
 
-def _places(column: pd.Series, ordered: Callable[[Iterable[str]], list[str]]) -> tuple[list[str], np.ndarray]:
-    """The distinct names of a column in order, and the place among them of each value, without a string for each."""
-    column = column.astype("category").cat.remove_unused_categories().cat
-    names = ordered(map(str, column.categories))
-    place = {name: number for number, name in enumerate(names)}
-    return names, np.array([place[str(name)] for name in column.categories], dtype=np.int64)[column.codes]
-
-
 def scored_metrics(scores: Scores, rates: bool = False) -> list[str]:
     """The metrics to compare, in order: per-sample scores by their mean, pooled ones from their counts.
 
@@ -92,36 +100,10 @@ def scored_metrics(scores: Scores, rates: bool = False) -> list[str]:
     summed); the means of the samples' own values are then called `<part>_f1_macro` and `faithfulness_macro`, as in
     eval.scores.Summary. `rates` adds `<part>_precision` and `<part>_recall`.
     """
-    names = []
-    for metric in scores.metrics:
-        if metric not in _NOT_SCORES and not metric.endswith(_NOT_SCORE_ENDS):
-            names.append(f"{metric}_macro" if metric in _POOLED else metric)
-    pooled = [name for name in _POOLED if rates or not name.endswith(("_precision", "_recall"))]
-    names += [name for name in pooled if set(_POOLED[name]) <= set(scores.metrics)]
-    if "faithfulness" in scores.metrics and "faithfulness" not in names:
-        names[names.index("faithfulness_macro")] = "faithfulness"
-    return order_metrics(names)
-
-
-_POOLED = {"faithfulness": ("faithful_found", "faithful_total", "faithfulness")}
-for _part in PARTS:
-    _pred, _gold = f"{_part}_pred", f"{_part}_gold"
-    _POOLED[f"{_part}_precision"] = (f"{_part}_tp", _pred)
-    _POOLED[f"{_part}_recall"] = (f"{_part}_tp", _gold)
-    for _kind in ("", "_normalised", "_partial"):
-        _POOLED[f"{_part}_f1{_kind}"] = (f"{_part}_tp{_kind}", _pred, _gold, f"{_part}_f1{_kind}")
-"""Pooled metric -> the tidy metrics whose sums make it: (above, below), (found, answered, own) or (tp, pred, gold, own)."""
-
-
-def _sources(scores: Scores, metric: str) -> tuple[str, ...]:
-    """The tidy metrics that make a score: those of _POOLED where the task has them, else one whose mean it is."""
-    sources = _POOLED.get(metric, ())
-    return sources if sources and set(sources) <= set(scores.metrics) else (metric.removesuffix("_macro"),)
-
-
-def _whole(scores: Scores, metric: str) -> np.ndarray:
-    """sample x system: is there a value of everything that makes the score?"""
-    return np.logical_and.reduce([np.isfinite(scores.of(source)) for source in _sources(scores, metric)])
+    pooled = [name for name, sources in _POOLED.items() if set(sources) <= set(scores.metrics)]
+    names = [name for name in pooled if rates or not name.endswith(("_precision", "_recall"))]
+    own = [metric for metric in scores.metrics if not _NOT_SCORES.fullmatch(metric)]
+    return order_metrics([*names, *(f"{metric}_macro" if metric in pooled else metric for metric in own)])
 
 
 def _statistic(sums: np.ndarray, n: int) -> np.ndarray:
@@ -166,21 +148,16 @@ def _block_sizes(resamples: int, n: int) -> list[int]:
     return [min(size, rows - start) for start in range(0, rows, size)]
 
 
+Blocks = Callable[[int, int, int], Iterator[np.ndarray]]
+
+
 @lru_cache(maxsize=6)
-def _kept(
-    blocks: Callable[[int, int, int], Iterator[np.ndarray]], n: int, resamples: int, seed: int
-) -> list[np.ndarray]:
+def _kept(blocks: Blocks, n: int, resamples: int, seed: int) -> list[np.ndarray]:
     return list(blocks(n, resamples, seed))
 
 
-def _resampled(
-    blocks: Callable[[int, int, int], Iterator[np.ndarray]], columns: np.ndarray, resamples: int, seed: int
-) -> np.ndarray:
-    """Sums over the resamples of a block maker: column x sample -> column x resample."""
-    n = columns.shape[1]
-    # small ones are drawn once for all tasks; large ones are drawn again, to bound memory
-    made = _kept(blocks, n, resamples, seed) if n * resamples <= _CELLS else blocks(n, resamples, seed)
-    return np.concatenate([columns @ block.T for block in made], axis=1)
+Job = tuple[Any, ...]
+"""(metric, system) or (metric, system, system): what is asked for, systems by their places."""
 
 
 class _Sampled:
@@ -189,23 +166,19 @@ class _Sampled:
     All metrics are resampled together, once: they share their sources, and each system stands in many pairs.
     """
 
-    def __init__(self, scores: Scores, mask: np.ndarray, members: Sequence[tuple[str, int]], resamples: int, seed: int):
-        """members: the (metric, system) pairs that are asked for."""
+    def __init__(self, scores: Scores, mask: np.ndarray, jobs: Sequence[Job], resamples: int, seed: int):
         self.n = int(mask.sum())
-        self.systems = sorted({system for _, system in members})
-        self._of = {metric: _sources(scores, metric) for metric, _ in members}
-        sources = list(dict.fromkeys(source for of in self._of.values() for source in of))
-        self._first = {source: number * len(self.systems) for number, source in enumerate(sources)}
+        self.systems = sorted({k for _, *systems in jobs for k in systems})
+        self._sources = {metric: scores.sources(metric) for metric, *_ in jobs}
+        self._names = list(dict.fromkeys(name for names in self._sources.values() for name in names))
+        values = scores.of(self._names)[:, mask][..., self.systems]
         # a system may lack a metric that nobody asks for here
-        self._columns = np.nan_to_num(np.concatenate([scores.of(s)[mask][:, self.systems].T for s in sources]))
+        self._values = np.nan_to_num(values.transpose(0, 2, 1).copy())
         self._resamples, self._seed = resamples, seed
-
-    def _at(self, metric: str) -> np.ndarray:
-        return np.array([self._first[source] + np.arange(len(self.systems)) for source in self._of[metric]])
 
     def values(self, metric: str) -> np.ndarray:
         """source x system x sample."""
-        return self._columns[self._at(metric)]
+        return self._values[self._at(metric)]
 
     def moved(self, metric: str) -> np.ndarray:
         """Sums over the samples that change sides: source x system x permutation."""
@@ -224,23 +197,38 @@ class _Sampled:
         left_out = _statistic(sums[..., None] - values, self.n - 1)
         return observed, left_out, _statistic(self._drawn[self._at(metric)], self.n)
 
+    def _at(self, metric: str) -> list[int]:
+        return [self._names.index(name) for name in self._sources[metric]]
+
     @cached_property
     def _drawn(self) -> np.ndarray:
-        return _resampled(_weights, self._columns, self._resamples, self._seed)
+        return self._sums(_weights)
 
     @cached_property
     def _moved(self) -> np.ndarray:
-        return _resampled(_swaps, self._columns, self._resamples, self._seed)
+        return self._sums(_swaps)
+
+    def _sums(self, blocks: Blocks) -> np.ndarray:
+        """source x system x resample, in one product a block."""
+        # small ones are drawn once for all tasks; large ones are drawn again, to bound memory
+        draw = _kept if self.n * self._resamples <= _CELLS else lambda blocks, *how: blocks(*how)
+        columns = self._values.reshape(-1, self.n)
+        sums = [columns @ block.T for block in draw(blocks, self.n, self._resamples, self._seed)]
+        return np.concatenate(sums, axis=1).reshape(*self._values.shape[:2], -1)
 
 
-def _by_mask(masks: Iterable[np.ndarray], members: Iterable[Member]) -> Iterator[tuple[np.ndarray, list[Member]]]:
-    """Put members with equal masks together, in order of first appearance; those of an empty mask are left out."""
-    groups: dict[bytes, list[Member]] = defaultdict(list)
-    for mask, member in zip(masks, members, strict=True):
-        groups[mask.tobytes()].append(member)
+def _by_samples(
+    scores: Scores, jobs: Iterable[Job], resamples: int, seed: int
+) -> Iterator[tuple[_Sampled, str, list[Job]]]:
+    """The jobs of each metric on the same samples, those on which all its sources have values; none without any."""
+    whole = {metric: scores.whole(metric) for metric in dict.fromkeys(metric for metric, *_ in jobs)}
+    groups: dict[bytes, dict[str, list[Job]]] = defaultdict(lambda: defaultdict(list))
+    for metric, *systems in jobs:
+        groups[whole[metric][:, systems].all(axis=1).tobytes()][metric].append((metric, *systems))
     for key, group in groups.items():
         if (mask := np.frombuffer(key, dtype=bool)).any():
-            yield mask, group
+            sampled = _Sampled(scores, mask, [job for some in group.values() for job in some], resamples, seed)
+            yield from ((sampled, metric, some) for metric, some in group.items())
 
 
 def _acceleration(left_out: np.ndarray) -> np.ndarray:
@@ -283,10 +271,10 @@ def _bca(
 # -- intervals of single systems ----------------------------------------------------------------------------------
 
 
-def intervals(tidy: pd.DataFrame, *, level: float = 0.95, resamples: int = RESAMPLES, seed: int = 0) -> pd.DataFrame:
+def intervals(tidy: pd.DataFrame, *, resamples: int = RESAMPLES, seed: int = 0) -> pd.DataFrame:
     """The score of each system on each task and metric with a BCa bootstrap interval over samples.
 
-    Columns: system, base_model, scale, task, metric, n, no_value (samples without a value for the metric), score, low,
+    Columns: those of eval.names.systems_of, task, metric, n, no_value (samples without a value for the metric), score, low,
     high, note. A system without the task or metric has a row that says so. For metrics of 0 and 1, none or all of n gets
     Clopper and Pearson's exact interval.
     """
@@ -294,17 +282,16 @@ def intervals(tidy: pd.DataFrame, *, level: float = 0.95, resamples: int = RESAM
     rows = []
     for scores in load_scores(tidy):
         wanted = list(product(scored_metrics(scores, rates=True), range(len(systems))))
-        whole = {metric: _whole(scores, metric) for metric, _ in wanted}
-        found: dict[tuple[str, int], tuple[float, ...]] = {}
-        for mask, members in _by_mask([whole[metric][:, k] for metric, k in wanted], wanted):
-            sampled = _Sampled(scores, mask, members, resamples, seed)
-            for metric in dict(members):
-                score, *more = sampled.statistics(metric)
-                low, high = _bca(score, *more, level)
-                if metric in BINARY:
-                    low, high = _exact_when_certain(low, high, score, sampled.n, level)
-                numbers = zip(sampled.systems, score, low, high, strict=True)
-                found |= {(metric, k): (sampled.n, *row) for k, *row in numbers if (metric, k) in members}
+        found: dict[Job, tuple[float, ...]] = {}
+        for sampled, metric, jobs in _by_samples(scores, wanted, resamples, seed):
+            score, *more = sampled.statistics(metric)
+            low, high = _bca(score, *more, LEVEL)
+            if metric in BINARY and sampled.n > 1:
+                # Clopper and Pearson's for none or all of n, where resampling cannot show any doubt
+                doubt = 1 - ((1 - LEVEL) / 2) ** (1 / sampled.n)
+                low, high = np.where(score == 1, 1 - doubt, low), np.where(score == 0, doubt, high)
+            numbers = dict(zip(sampled.systems, zip(score, low, high, strict=True), strict=True))
+            found |= {(metric, k): (sampled.n, *numbers[k]) for _, k in jobs}
         for metric, k in wanted:
             n, score, low, high = found.get((metric, k), (0, np.nan, np.nan, np.nan))
             present = int(scores.present[:, k].sum())
@@ -313,19 +300,9 @@ def intervals(tidy: pd.DataFrame, *, level: float = 0.95, resamples: int = RESAM
     return pd.DataFrame(rows)
 
 
-def _exact_when_certain(
-    low: np.ndarray, high: np.ndarray, score: np.ndarray, n: int, level: float
-) -> tuple[np.ndarray, np.ndarray]:
-    """Clopper-Pearson's interval for none or all of n, where resampling cannot show any doubt."""
-    doubt = 1 - ((1 - level) / 2) ** (1 / n) if n > 1 else np.nan
-    return np.where(score == 1, 1 - doubt, low), np.where(score == 0, doubt, high)
-
-
-def _single_note(n: int, whole: int) -> str:
-    if not whole:
-        return "no answers for this task"
+def _single_note(n: int, present: int) -> str:
     if not n:
-        return "not computed"
+        return "not computed" if present else "no answers for this task"
     return "one sample: no interval" if n == 1 else ""
 
 
@@ -337,10 +314,7 @@ def comparisons(
     *,
     pairs: Iterable[tuple[str, str]] | None = None,
     metrics: Iterable[str] | None = None,
-    level: float = 0.95,
-    alpha: float = 0.05,
-    power: float = 0.8,
-    resamples: int = RESAMPLES,
+    level: float = LEVEL,
     seed: int = 0,
 ) -> pd.DataFrame:
     """Every pair of systems on every task and metric, on the samples that both have.
@@ -352,9 +326,9 @@ def comparisons(
     or `untested`), samples_needed, note.
 
     A family is one task and metric over all pairs compared; p_holm is Holm's adjusted p within it. samples_needed is
-    the number of samples at which a two-sided paired test at alpha / family_size has the given power if the difference
-    seen is the true one; it is given for undecided comparisons only. The micro F1 (`<part>_f1`) is resampled and
-    permuted over samples of counts.
+    the number of samples at which a two-sided paired test at 0.05 / family_size has a power of 0.8 if the difference seen
+    is the true one; it is given for undecided comparisons only. The micro F1 (`<part>_f1`) is resampled and permuted over
+    samples of counts.
     """
     names = systems_of(tidy)["system"].tolist()
     chosen = [(b, a) for a, b in combinations(names, 2)] if pairs is None else list(pairs)
@@ -365,10 +339,10 @@ def comparisons(
     for scores in load_scores(tidy):
         listed = [name for name in scored_metrics(scores) if wanted is None or name in wanted]
         jobs = [(metric, names.index(a), names.index(b)) for metric in listed for a, b in chosen]
-        found = _compared(scores, jobs, level, resamples, seed)
+        found = _compared(scores, jobs, level, seed)
         for metric in listed:
             family = [found[job] for job in jobs if job[0] == metric]
-            _adjust(family, alpha, power)
+            _adjust(family)
             rows += family
     return pd.DataFrame(rows, columns=_COLUMNS)
 
@@ -377,41 +351,31 @@ _COLUMNS = [
     *("task", "metric", "a", "b", "n", "n_a", "n_b", "score_a", "score_b", "difference", "low", "high"),
     *("p", "p_fisher", "family", "family_size", "p_holm", "verdict", "samples_needed", "note"),
 ]
-Job = tuple[str, int, int]
 
 
-def _compared(scores: Scores, jobs: list[Job], level: float, resamples: int, seed: int) -> dict[Job, dict[str, Any]]:
+def _compared(scores: Scores, jobs: list[Job], level: float, seed: int) -> dict[Job, dict[str, Any]]:
     """The rows of all comparisons (metric, a, b) of one task; those on the same samples are resampled together."""
-    whole = {metric: _whole(scores, metric) for metric, *_ in jobs}
-    masks = [whole[metric][:, a] & whole[metric][:, b] for metric, a, b in jobs]
     rows = {}
-    for (metric, a, b), mask in zip(jobs, masks, strict=True):
-        n_a, n_b = (int(scores.present[:, k].sum()) for k in (a, b))
-        row = {"task": scores.task, "metric": metric, "a": scores.systems[a], "b": scores.systems[b]}
-        row |= {"n": int(mask.sum()), "n_a": n_a, "n_b": n_b, "family": f"{scores.task}, {metric}"}
-        rows[metric, a, b] = row | {"note": _pair_note(scores, a, b, whole[metric])}
-    for mask, group in _by_mask(masks, jobs):
-        sampled = _Sampled(scores, mask, [(metric, k) for metric, *pair in group for k in pair], resamples, seed)
-        for metric in dict.fromkeys(job[0] for job in group):
-            same = [job for job in group if job[0] == metric]
-            sides = np.array([[sampled.systems.index(a), sampled.systems.index(b)] for _, a, b in same]).T
-            for job, numbers in zip(same, _numbers(sampled, metric, sides, level), strict=True):
-                note = "; ".join(filter(None, [rows[job]["note"], numbers.pop("equal")]))
-                rows[job] |= numbers | {"note": note}
+    for metric, *pair in jobs:
+        found = scores.whole(metric)
+        (name_a, n_a), (name_b, n_b) = ((scores.systems[k], int(scores.present[:, k].sum())) for k in pair)
+        row = {"task": scores.task, "metric": metric, "a": name_a, "b": name_b, "n_a": n_a, "n_b": n_b}
+        row |= {"n": int(found[:, pair].all(axis=1).sum()), "family": f"{scores.task}, {metric}"}
+        rows[metric, *pair] = row | {"note": _pair_note(scores, pair, found)}
+    for sampled, metric, group in _by_samples(scores, jobs, RESAMPLES, seed):
+        for job, numbers in zip(group, _numbers(sampled, metric, group, level), strict=True):
+            note = "; ".join(filter(None, [rows[job]["note"], numbers.pop("equal")]))
+            rows[job] |= numbers | {"note": note}
     return rows
 
 
-def _pair_note(scores: Scores, a: int, b: int, found: np.ndarray) -> str:
-    sides = ((scores.systems[a], a), (scores.systems[b], b))
-    absent = [name for name, k in sides if not scores.present[:, k].any()]
-    if absent:
-        return f"{' and '.join(absent)}: no answers for this task"
-    empty = [name for name, k in sides if not found[:, k].any()]
-    if empty:
-        return f"{' and '.join(empty)}: not computed"
+def _pair_note(scores: Scores, pair: Sequence[int], found: np.ndarray) -> str:
+    for there, words in ((scores.present, "no answers for this task"), (found, "not computed")):
+        if absent := [scores.systems[k] for k in pair if not there[:, k].any()]:
+            return f"{' and '.join(absent)}: {words}"
     notes = []
-    sizes = [int(scores.present[:, k].sum()) for _, k in sides]
-    common, n = (int((there[:, a] & there[:, b]).sum()) for there in (scores.present, found))
+    sizes = [int(scores.present[:, k].sum()) for k in pair]
+    common, n = (int(there[:, pair].all(axis=1).sum()) for there in (scores.present, found))
     if common < max(sizes):
         notes.append(f"different test sets: {common} common samples of {sizes[0]} and {sizes[1]}")
     if n < common:
@@ -421,38 +385,37 @@ def _pair_note(scores: Scores, a: int, b: int, found: np.ndarray) -> str:
     return "; ".join(notes)
 
 
-def _numbers(sampled: _Sampled, metric: str, sides: np.ndarray, level: float) -> list[dict[str, Any]]:
-    """The numbers of the comparisons of one metric on the same samples; sides: the places of a and of b."""
+def _numbers(sampled: _Sampled, metric: str, jobs: Sequence[Job], level: float) -> list[dict[str, Any]]:
+    """The numbers of the comparisons (metric, a, b) on the same samples."""
     n, values = sampled.n, sampled.values(metric)
+    sides = np.array([[sampled.systems.index(k) for k in pair] for _, *pair in jobs]).T
     a, b = values[:, sides[0]], values[:, sides[1]]
-    of_a, of_b = ([found[side] for found in sampled.statistics(metric)] for side in sides)
-    single, left_out, drawn = (x - y for x, y in zip(of_a, of_b, strict=True))
-    columns: dict[str, Any] = {"score_a": of_a[0], "score_b": of_b[0], "difference": single}
+    found = sampled.statistics(metric)
+    single, left_out, drawn = (of[sides[0]] - of[sides[1]] for of in found)
+    columns: dict[str, Any] = {"score_a": found[0][sides[0]], "score_b": found[0][sides[1]], "difference": single}
     zero = np.full(len(single), len(values) == 1) & ~a[0].any(axis=1)
     equal = (a == b).all(axis=(0, 2))
     columns["equal"] = np.where(equal, np.where(zero, "all scores zero", "equal on every sample"), "").tolist()
     if n > 1:
         columns["low"], columns["high"] = _bca(single, left_out, drawn, level)
         # of the difference, for one sample
-        columns["spread"] = (
-            (a[0] - b[0]).std(axis=1, ddof=1) if len(values) == 1 else drawn.std(axis=1, ddof=1) * n**0.5
-        )
+        own = len(values) == 1
+        columns["spread"] = (a[0] - b[0]).std(axis=1, ddof=1) if own else drawn.std(axis=1, ddof=1) * n**0.5
         if metric in BINARY:
             yes_a, yes_b = a[0] > 0, b[0] > 0
             columns["p"] = mcnemar_exact((yes_a & ~yes_b).sum(axis=1), (yes_b & ~yes_a).sum(axis=1))
             columns["p_fisher"] = [_fisher(int(x.sum()), int(y.sum()), n) for x, y in zip(yes_a, yes_b, strict=True)]
         else:
-            columns["p"] = _permutation(sampled, metric, sides, single)
+            columns["p"] = _permutation(values.sum(axis=2)[..., None], sampled.moved(metric), sides, single, n)
     return pd.DataFrame(columns).to_dict("records")
 
 
-def _permutation(sampled: _Sampled, metric: str, sides: np.ndarray, observed: np.ndarray) -> np.ndarray:
+def _permutation(sums: np.ndarray, moved: np.ndarray, sides: np.ndarray, observed: np.ndarray, n: int) -> np.ndarray:
     """Two-sided paired permutation test: the systems' answers change sides sample by sample.
 
     All 2**n permutations for n <= 13, else random ones with (hits + 1) / (permutations + 1).
     """
-    n, moved = sampled.n, sampled.moved(metric)
-    stayed = sampled.values(metric).sum(axis=2)[..., None] - moved
+    stayed = sums - moved
     if len(moved) == 1:
         lead = (stayed - moved)[0]
         statistic = (lead[sides[0]] - lead[sides[1]]) / n
@@ -460,9 +423,7 @@ def _permutation(sampled: _Sampled, metric: str, sides: np.ndarray, observed: np
         statistic = _statistic(stayed[:, sides[0]] + moved[:, sides[1]], n)
         statistic -= _statistic(stayed[:, sides[1]] + moved[:, sides[0]], n)
     hits = (np.abs(statistic) >= np.abs(observed)[:, None] - _TINY).sum(axis=1)
-    if n <= _EXACT_UP_TO:
-        return hits / 2**n
-    return (hits + 1) / (statistic.shape[1] + 1)
+    return hits / 2**n if n <= _EXACT_UP_TO else (hits + 1) / (statistic.shape[1] + 1)
 
 
 def mcnemar_exact(only_a: np.ndarray, only_b: np.ndarray) -> np.ndarray:
@@ -488,7 +449,7 @@ def holm(p: Sequence[float]) -> np.ndarray:
     return adjusted
 
 
-def samples_needed(difference: float, spread: float, alpha: float = 0.05, power: float = 0.8) -> float:
+def samples_needed(difference: float, spread: float, alpha: float = ALPHA, power: float = POWER) -> float:
     """Samples for a two-sided paired test to find this mean difference with this power; inf for no difference.
 
     n = ((z(1 - alpha/2) + z(power)) * spread / difference)^2, spread being the standard deviation of the paired
@@ -500,96 +461,66 @@ def samples_needed(difference: float, spread: float, alpha: float = 0.05, power:
     return float(np.ceil((z * spread / difference) ** 2))
 
 
-def _adjust(family: list[dict[str, Any]], alpha: float, power: float) -> None:
+def _adjust(family: list[dict[str, Any]]) -> None:
     """Fill family_size, p_holm, verdict and samples_needed of the comparisons of one task and metric."""
     adjusted = holm([row.get("p", np.nan) for row in family])
     size = int(np.isfinite(adjusted).sum())
     for row, p in zip(family, adjusted, strict=True):
-        row |= {"family_size": size, "p_holm": p, "verdict": _verdict(p, row, alpha)}
+        row |= {"family_size": size, "p_holm": p, "verdict": decision(p, row.get("difference"))}
         if row["verdict"] == "undecided" and abs(row["difference"]) > _TINY and row["spread"] > 0:
-            needed = samples_needed(row["difference"], row["spread"], alpha / size, power)
+            needed = samples_needed(row["difference"], row["spread"], ALPHA / size)
             row["samples_needed"] = max(needed, row["n"] + 1)
 
 
-def _verdict(p: float, row: dict[str, Any], alpha: float) -> str:
+def decision(p: float, difference: float) -> str:
+    """Who is ahead, `a` or `b`, by an adjusted p; else `undecided`, or `untested` without one."""
     if not np.isfinite(p):
         return "untested"
-    if p >= alpha or not row["difference"]:
+    if p >= ALPHA or not difference:
         return "undecided"
-    return "a" if row["difference"] > 0 else "b"
+    return "a" if difference > 0 else "b"
 
 
 # -- how much data is enough --------------------------------------------------------------------------------------
 
 
-def enough_data(
-    tidy: pd.DataFrame,
-    *,
-    margin: float = 0.02,
-    metrics: Iterable[str] | None = None,
-    level: float = 0.95,
-    resamples: int = RESAMPLES,
-    seed: int = 0,
-) -> pd.DataFrame:
-    """The smallest scale that is not worse than the largest one by more than `margin`, for each base model.
+def enough_data(tidy: pd.DataFrame, margin: float = 0.02) -> pd.DataFrame:
+    """The smallest scale that is not worse than the largest one by more than `margin`, for each ladder (see systems_of).
 
-    A scale is non-inferior when the lower end of the one-sided `level` bootstrap bound of (scale - largest) is above
-    -margin. `enough` marks the smallest scale that is non-inferior and above which every scale is too. Columns:
-    base_model, task, metric, scale, system, largest, n, score, difference, bound, margin, non_inferior, enough, note.
-    The largest scale is non-inferior to itself; where it alone is, more data may still help.
+    A scale is non-inferior when the lower end of the one-sided 95% bootstrap bound of (scale - largest) is above -margin. `enough` marks the smallest scale that is non-inferior and above which every scale is too. Columns:
+    base_model, ladder, task, metric, scale, system, largest, n, score, difference, bound, margin, non_inferior, enough,
+    note. The largest scale is non-inferior to itself; where it alone is, more data may still help.
     """
-    systems = systems_of(tidy)
     rows: list[dict[str, Any]] = []
-    for base, part in systems[systems["scale"] > 0].groupby("base_model", sort=False):
-        for scale, twice in part.groupby("scale")["system"]:
-            if len(twice) > 1:
-                raise EtlchError(
-                    f"systems {' and '.join(twice)} are both {base!r} at scale {scale} (expected one a scale; "
-                    "name the base models apart)"
-                )
-        *smaller, largest = ladder = dict(zip(part["system"], part["scale"].tolist(), strict=True))
+    for part in ladders(systems_of(tidy)):
+        *smaller, largest = scales = dict(zip(part["system"], part["scale"].tolist(), strict=True))
         if not smaller:
             continue
-        # 2 * level - 1: the lower end of a two-sided 90% interval is the one-sided 95% bound
-        table = comparisons(
-            tidy[tidy["system"].isin(ladder)],
-            pairs=[(name, largest) for name in smaller],
-            metrics=metrics,
-            level=2 * level - 1,
-            resamples=resamples,
-            seed=seed,
-        )
+        pairs = [(name, largest) for name in smaller]
+        # the lower end of a two-sided 90% interval is the one-sided 95% bound
+        table = comparisons(tidy[tidy["system"].isin(scales)], pairs=pairs, level=2 * LEVEL - 1)
+        about = part[["base_model", "ladder"]].iloc[0].to_dict() | {"largest": scales[largest]}
         for _, group in table.groupby(["task", "metric"], sort=False):
-            rows += ({"base_model": base} | row for row in _steps(group.to_dict("records"), ladder, margin))
+            steps = _steps(group.to_dict("records"), largest, margin)
+            rows += (about | step | {"scale": scales[step["system"]]} for step in steps)
     return pd.DataFrame(rows, columns=_ENOUGH)
 
 
 _ENOUGH = [
-    *("base_model", "task", "metric", "scale", "system", "largest", "n", "score", "difference", "bound", "margin"),
-    *("non_inferior", "enough", "note"),
+    *("base_model", "ladder", "task", "metric", "scale", "system", "largest", "n", "score", "difference", "bound"),
+    *("margin", "non_inferior", "enough", "note"),
 ]
 
 
-def _steps(compared: list[dict[str, Any]], ladder: dict[str, int], margin: float) -> list[dict[str, Any]]:
+def _steps(rows: list[dict[str, Any]], largest: str, margin: float) -> list[dict[str, Any]]:
     """One row a scale of one task and metric, from the comparisons of each with the largest."""
-    flat = all(row["score_a"] == 0 and row["score_b"] == 0 for row in compared)
-    *_, largest = ladder
-    last = compared[-1] | {"a": largest, "n": max(row["n"] for row in compared), "score_a": compared[-1]["score_b"]}
-    steps = [
-        {
-            **{key: row[key] for key in ("task", "metric", "n", "difference")},
-            "scale": ladder[row["a"]],
-            "system": row["a"],
-            "largest": ladder[largest],
-            "score": row["score_a"],
-            "bound": row["low"],
-            "margin": margin,
-            "non_inferior": bool(row["low"] >= -margin),
-            "enough": False,
-            "note": "all scores zero: nothing was learned, so this says nothing about data" if flat else row["note"],
-        }
-        for row in [*compared, last | {"difference": 0.0, "low": 0.0, "note": ""}]
-    ]
+    flat = all(row["score_a"] == 0 and row["score_b"] == 0 for row in rows)
+    last = {"a": largest, "n": max(row["n"] for row in rows), "score_a": rows[-1]["score_b"], "note": ""}
+    steps = [*rows, rows[-1] | last | {"difference": 0.0, "low": 0.0}]
+    for row in steps:
+        row |= {"system": row["a"], "score": row["score_a"], "bound": row["low"], "margin": margin, "enough": False}
+        row["non_inferior"] = bool(row["low"] >= -margin)
+        row["note"] = "all scores zero: nothing was learned, so this says nothing about data" if flat else row["note"]
     start = next(i for i in range(len(steps)) if all(step["non_inferior"] for step in steps[i:]))
     steps[start]["enough"] = not flat
     return steps

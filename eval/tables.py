@@ -1,11 +1,10 @@
-"""One table, many forms: text for the terminal, HTML to sort and read, Markdown, LaTeX (booktabs) to paste, CSV."""
+"""One table, many forms: text for the terminal, Markdown, LaTeX (booktabs) to paste, CSV; HTML is made by report.html."""
 
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from html import escape
 from typing import Any
 
 import pandas as pd
@@ -38,7 +37,14 @@ class Table:
     note: str = ""
 
     def cells(self) -> list[list[tuple[str, str]]]:
+        """What each cell shows: the value and, for scores with an interval, the interval (else "")."""
         return [[cell(row, column) for column in self.columns] for row in self.rows]
+
+    def texts(self) -> tuple[list[str], list[list[str]]]:
+        """Headings, and rows with the interval behind the value."""
+        return [c.heading for c in self.columns], [
+            [" ".join(filter(None, shown)) for shown in row] for row in self.cells()
+        ]
 
 
 def p_text(p: float) -> str:
@@ -53,7 +59,7 @@ def percent(share: float, signed: bool = False) -> str:
 
 
 def cell(row: dict[str, Any], column: Column) -> tuple[str, str]:
-    """What a cell shows: the value and, for scores with an interval, the interval (else "")."""
+    """The value of a cell and its interval, as they are shown."""
     value = row.get(column.key)
     if pd.isna(value) or value == "":
         return ("" if column.kind == "text" else ABSENT), ""
@@ -90,28 +96,6 @@ def to_text(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(lines)
 
 
-def to_html(table: Table) -> str:
-    """A table whose columns can be sorted by the page's script (those of class n as numbers); everything escaped."""
-    kinds = ["" if column.kind == "text" else " class=n" for column in table.columns]
-    head = "".join(
-        f'<th scope="col"{kind} title="{escape(c.hint)}"><button type="button">{escape(c.heading)}</button></th>'
-        for c, kind in zip(table.columns, kinds, strict=True)
-    )
-    body = []
-    for row in table.cells():
-        first, *rest = (
-            escape(text) + (f' <small class="ci">{escape(span)}</small>' if span else "") for text, span in row
-        )
-        cells = "".join(f"<td{kind}>{shown}</td>" for shown, kind in zip(rest, kinds[1:], strict=True))
-        body.append(f"<tr><th scope=row>{first}</th>{cells}</tr>\n")
-    note = f"<p class=note>{escape(table.note)}</p>" if table.note else ""
-    heading = escape(table.heading)
-    return (
-        f'<div class=scroll tabindex=0 role=region aria-label="{heading}"><table class=sortable id="t-{escape(table.name)}">'
-        f"<caption>{heading}</caption><thead><tr>{head}</tr></thead>\n<tbody>\n{''.join(body)}</tbody></table></div>{note}"
-    )
-
-
 _MARKDOWN = str.maketrans({mark: f"\\{mark}" for mark in "\\`*_[]<>|#"})
 
 
@@ -122,14 +106,10 @@ def plain(text: str) -> str:
 
 def to_markdown(table: Table) -> str:
     """A GitHub table with its heading above."""
-    lines = [f"### {plain(table.heading)}", "", _markdown_row(column.heading for column in table.columns)]
-    lines.append("|" + "|".join(" :-- " if c.kind == "text" else " --: " for c in table.columns) + "|")
-    lines += [_markdown_row(" ".join(filter(None, shown)) for shown in row) for row in table.cells()]
-    return "\n".join([*lines, *(["", plain(table.note)] if table.note else [])]) + "\n"
-
-
-def _markdown_row(cells: Iterable[str]) -> str:
-    return f"| {' | '.join(map(plain, cells))} |"
+    head, *rows = (f"| {' | '.join(map(plain, row))} |" for row in (table.texts()[0], *table.texts()[1]))
+    rule = "|" + "|".join(" :-- " if c.kind == "text" else " --: " for c in table.columns) + "|"
+    note = ["", plain(table.note)] if table.note else []
+    return "\n".join([f"### {plain(table.heading)}", "", head, rule, *rows, *note]) + "\n"
 
 
 _LATEX = str.maketrans(
@@ -141,25 +121,18 @@ _LATEX = str.maketrans(
 
 def to_latex(table: Table) -> str:
     """A booktabs table with caption and label; intervals small. Needs \\usepackage{booktabs}."""
-    form = "".join("l" if column.kind == "text" else "r" for column in table.columns)
     rows = [
-        " & ".join(_latex(text) + (rf" {{\scriptsize {_latex(span)}}}" if span else "") for text, span in row)
+        [_latex(text) + (rf" {{\scriptsize {_latex(span)}}}" if span else "") for text, span in row]
         for row in table.cells()
     ]
-    head = " & ".join(_latex(column.heading) for column in table.columns)
-    body = "".join(rf"{row} \\" + "\n" for row in rows)
-    return rf"""\begin{{table}}[t]
-\centering\small
-\caption{{{_latex(table.heading)}}}
-\label{{tab:{table.name}}}
-\begin{{tabular}}{{{form}}}
-\toprule
-{head} \\
-\midrule
-{body}\bottomrule
-\end{{tabular}}
-\end{{table}}
-"""
+    return pd.DataFrame(rows, columns=[_latex(column.heading) for column in table.columns]).to_latex(
+        index=False,
+        escape=False,
+        position="t",
+        column_format="".join("l" if column.kind == "text" else "r" for column in table.columns),
+        caption=_latex(table.heading),
+        label=f"tab:{table.name}",
+    )
 
 
 def _latex(text: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import product
 
 import pandas as pd
 
@@ -53,32 +54,26 @@ def win_rates(
     one of the two cannot be won or lost: it leaves the denominator `of`, and the note says so.
     """
     systems = systems_of(tidy)
-    tuned = systems[systems["scale"] > 0]
-    baselines = systems.loc[systems["scale"] == 0, "system"].tolist()
+    tuned, baselines = systems[systems["scale"] > 0], systems.loc[systems["scale"] == 0, "system"]
     metrics = win_metrics(cards, tasks_of(tidy))
     if compared is None:
         compared = comparisons(tidy, metrics={name for names in metrics.values() for name in names})
-    by_pair = {(row.task, row.metric, *pair): row for row in compared.itertuples() for pair in _both(row)}
+    # a pair is stored once, the later system of the order first: tuned before untuned
+    pairs = {(row.task, row.metric, row.a, row.b): row for row in compared.itertuples()}
     rows = []
     for task, names in metrics.items():
-        for baseline in baselines:
-            for system in tuned.itertuples():
-                found = {metric: by_pair.get((task, metric, system.system, baseline)) for metric in names}
-                about = {"task": task, "baseline": baseline, "system": system.system}
-                about |= {"base_model": system.base_model, "scale": system.scale}
-                rows.append(about | _wins(system.system, found))
+        for baseline, system in product(baselines, tuned.itertuples()):
+            found = {metric: pairs.get((task, metric, system.system, baseline)) for metric in names}
+            about = {"task": task, "baseline": baseline, "system": system.system}
+            rows.append(about | {"base_model": system.base_model, "scale": system.scale} | _wins(found))
     return pd.DataFrame(rows, columns=_COLUMNS)
 
 
-def _both(row: tuple) -> tuple[tuple[str, str], tuple[str, str]]:
-    return (row.a, row.b), (row.b, row.a)
-
-
-def _wins(system: str, found: dict[str, tuple | None]) -> dict[str, object]:
-    """What a system wins, from the comparisons with a baseline; metric -> row, None where there is none."""
+def _wins(found: dict[str, tuple | None]) -> dict[str, object]:
+    """What a system wins, from its comparisons with a baseline; metric -> row, None where there is none."""
     measured = {metric: row for metric, row in found.items() if row is not None and row.n > 0}
-    won = [metric for metric, row in measured.items() if row.difference and (row.difference > 0) == (row.a == system)]
-    certain = [metric for metric in won if measured[metric].verdict in ("a", "b")]
+    won = [metric for metric, row in measured.items() if row.difference > 0]
+    certain = [metric for metric in won if measured[metric].verdict == "a"]
     notes = [f"{metric}: not computed" for metric in found if metric not in measured]
     notes += sorted({row.note for row in measured.values() if "common samples" in row.note})
     if not measured:

@@ -1,4 +1,9 @@
-"""Counting matches: items as multisets, and precision, recall and F1 from the counts.
+"""Counting matches: items as multisets of (label, what is named), and precision, recall and F1 from the counts.
+
+A triple is its relation and (head, tail); the types of head and tail are not compared, the paper's layout does not carry
+them. A field is its key and one of its values: a key with an empty list has no item, it is neither right nor wrong here
+(whether it stands there at all is a matter of `validity.schema_ok`). For entities see `spans`. Compared is character for
+character or, `normalised`, after NFKC, case folding and white space reduced to single blanks.
 
 Formulas: an item that stands `a` times in the answer and `g` times in the gold counts min(a, g) true positives;
 precision = tp / predicted, recall = tp / gold, F1 = 2 tp / (predicted + gold). Micro: from counts summed over the
@@ -14,12 +19,17 @@ from __future__ import annotations
 
 import unicodedata
 from collections import Counter
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
 
+from etlch.records import Triple
+
+Items = Sequence[Iterable[tuple[str, Hashable]]]
+Fields = Iterable[tuple[str, Sequence[str]]]
+Labels = dict[str, tuple[int, int, int]]
 _CACHED_LENGTH = 64
 
 
@@ -44,7 +54,7 @@ def _normalise(text: str) -> str:
 _normalise_cached = lru_cache(maxsize=65_536)(_normalise)
 
 
-def multiset_counts(gold: Sequence[Iterable[Hashable]], answers: Sequence[Iterable[Hashable]]) -> Counts:
+def multiset_counts(gold: Items, answers: Items) -> Counts:
     """Counts of each sample's answered items against its gold items."""
     rows = np.zeros((3, len(gold)))
     for n, (wanted, found) in enumerate(zip(gold, answers, strict=True)):
@@ -53,19 +63,47 @@ def multiset_counts(gold: Sequence[Iterable[Hashable]], answers: Sequence[Iterab
     return Counts(*rows)
 
 
-def counts_by_label(
-    gold: Sequence[Iterable[tuple[str, Hashable]]], answers: Sequence[Iterable[tuple[str, Hashable]]]
-) -> dict[str, tuple[int, int, int]]:
-    """For each label of (label, item) pairs, summed over the samples: matched, answered, gold."""
-    tp: Counter[str] = Counter()
-    predicted: Counter[str] = Counter()
-    wanted: Counter[str] = Counter()
+def counts_by_label(gold: Items, answers: Items) -> Labels:
+    """For each label, summed over the samples: matched, answered, gold."""
+    tp, predicted, wanted = Counter(), Counter(), Counter()
     for g, a in zip(gold, answers, strict=True):
         g, a = Counter(g), Counter(a)
         for total, items in ((tp, g & a), (predicted, a), (wanted, g)):
             for (label, _), count in items.items():
                 total[label] += count
     return {label: (tp[label], predicted[label], wanted[label]) for label in sorted({*predicted, *wanted})}
+
+
+def _triples(samples: Sequence[Iterable[Triple]], normalised: bool = False) -> Items:
+    change: Callable[[str], str] = normalise if normalised else str
+    return [[(change(t.relation), (change(t.head), change(t.tail))) for t in sample] for sample in samples]
+
+
+def triple_counts(
+    gold: Sequence[Iterable[Triple]], answers: Sequence[Iterable[Triple]], normalised: bool = False
+) -> Counts:
+    """Counts a sample."""
+    return multiset_counts(_triples(gold, normalised), _triples(answers, normalised))
+
+
+def triple_counts_by_relation(gold: Sequence[Iterable[Triple]], answers: Sequence[Iterable[Triple]]) -> Labels:
+    """Matched, answered and gold triples of each relation, summed over the samples."""
+    return counts_by_label(_triples(gold), _triples(answers))
+
+
+def _fields(samples: Sequence[Fields], normalised: bool = False) -> Items:
+    change: Callable[[str], str] = normalise if normalised else str
+    return [[(change(key), change(value)) for key, values in sample for value in values] for sample in samples]
+
+
+def field_counts(gold: Sequence[Fields], answers: Sequence[Fields], normalised: bool = False) -> Counts:
+    """Counts a sample; a sample is a list of (key, values)."""
+    return multiset_counts(_fields(gold, normalised), _fields(answers, normalised))
+
+
+def field_counts_by_key(gold: Sequence[Fields], answers: Sequence[Fields]) -> Labels:
+    """Matched, answered and gold values of each key, summed over the samples."""
+    return counts_by_label(_fields(gold), _fields(answers))
 
 
 def sample_scores(counts: Counts, readable: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -81,8 +119,7 @@ def sample_scores(counts: Counts, readable: np.ndarray | None = None) -> tuple[n
 
 def micro(counts: Counts) -> tuple[float, float, float]:
     """Precision, recall and F1 from the summed counts; 0 where there is nothing to divide by."""
-    tp, predicted, gold = (float(np.sum(part)) for part in (counts.tp, counts.predicted, counts.gold))
-    return micro_of(tp, predicted, gold)
+    return micro_of(*(float(np.sum(part)) for part in (counts.tp, counts.predicted, counts.gold)))
 
 
 def micro_of(tp: float, predicted: float, gold: float) -> tuple[float, float, float]:
@@ -92,12 +129,6 @@ def micro_of(tp: float, predicted: float, gold: float) -> tuple[float, float, fl
         tp / gold if gold else 0.0,
         2 * tp / (predicted + gold) if predicted + gold else 0.0,
     )
-
-
-def macro(counts: Counts, readable: np.ndarray | None = None) -> tuple[float, float, float]:
-    """The means of the samples' precision, recall and F1."""
-    precision, recall, f1 = (float(np.mean(part)) for part in sample_scores(counts, readable))
-    return precision, recall, f1
 
 
 def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:

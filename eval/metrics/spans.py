@@ -16,43 +16,40 @@ Formulas and the rules for no answer, an unreadable answer and empty gold: see `
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
 from etlch.errors import EtlchError
 from etlch.records import Entity
-from eval.metrics.matching import Counts, counts_by_label, multiset_counts, normalise
+from eval.metrics.matching import Counts, Items, Labels, counts_by_label, multiset_counts, normalise
 
 Spans = tuple[tuple[int, int], ...]
 _MOST_PLACES = 100
 
-_KEYS: dict[str, Callable[[Entity], Hashable]] = {
-    "exact": lambda entity: entity.text,
-    "normalised": lambda entity: normalise(entity.text),
-    "offsets": lambda entity: entity.spans,
+_ITEMS: dict[str, Callable[[Entity], tuple[str, object]]] = {
+    "exact": lambda entity: (entity.type, entity.text),
+    "normalised": lambda entity: (normalise(entity.type), normalise(entity.text)),
+    "offsets": lambda entity: (entity.type, entity.spans),
 }
 
 
-def _pairs(samples: Sequence[Iterable[Entity]], by: str) -> list[list[tuple[str, Hashable]]]:
-    if by not in _KEYS:
-        raise EtlchError(f"unknown way to match entities {by!r} (expected {', '.join(_KEYS)})")
-    key = _KEYS[by]
-    if by == "normalised":
-        return [[(normalise(e.type), key(e)) for e in sample] for sample in samples]
-    return [[(e.type, key(e)) for e in sample] for sample in samples]
+def _items(samples: Sequence[Iterable[Entity]], by: str) -> Items:
+    if by not in _ITEMS:
+        raise EtlchError(f"unknown way to match entities {by!r} (expected {', '.join(_ITEMS)})")
+    return [list(map(_ITEMS[by], sample)) for sample in samples]
 
 
 def entity_counts(gold: Sequence[Iterable[Entity]], answers: Sequence[Iterable[Entity]], by: str = "exact") -> Counts:
     """Counts a sample; `by` is exact, normalised or offsets."""
-    return multiset_counts(_pairs(gold, by), _pairs(answers, by))
+    return multiset_counts(_items(gold, by), _items(answers, by))
 
 
 def entity_counts_by_type(
     gold: Sequence[Iterable[Entity]], answers: Sequence[Iterable[Entity]], by: str = "exact"
-) -> dict[str, tuple[int, int, int]]:
+) -> Labels:
     """Matched, answered and gold mentions of each type, summed over the samples."""
-    return counts_by_label(_pairs(gold, by), _pairs(answers, by))
+    return counts_by_label(_items(gold, by), _items(answers, by))
 
 
 def partial_counts(

@@ -40,12 +40,8 @@ def validity(answers: Sequence[str], required: Sequence[Sequence[str]] | None = 
         value = _loads(answer)
         raw = value is not _FAILED
         fence = raw or ("```" in answer and _loads(inside_fence(answer)) is not _FAILED)
-        rows[n] = (
-            raw,
-            fence,
-            fence or repairable(answer),
-            raw and follows_schema(value, required[n] if required is not None else ()),
-        )
+        schema = raw and follows_schema(value, required[n] if required is not None else ())
+        rows[n] = raw, fence, fence or repairable(answer), schema
     return {column: rows[:, k] for k, column in enumerate(COLUMNS)}
 
 

@@ -8,6 +8,7 @@ import synthetic
 
 from etlch.tasks import load_cards
 from eval import figures, stats
+from eval.verdict import find
 
 NAMES = [
     "overview",
@@ -35,25 +36,27 @@ def no_warnings():
         yield
 
 
+def write(tidy, out):
+    return figures.write_figures(find(tidy, cards=load_cards("tasks")), out)
+
+
 @pytest.fixture(scope="module")
 def drawn(tmp_path_factory):
     tidy = synthetic.tidy_table(60)
     out = tmp_path_factory.mktemp("figures")
-    made, missing = figures.write_figures(tidy, out, load_cards("tasks"))
-    return tidy, out, made, missing
+    return tidy, out, write(tidy, out)
 
 
 def test_all_figures_of_the_paper_and_the_overview_are_there(drawn):
-    _, out, made, missing = drawn
+    _, out, made = drawn
     assert [figure.name for figure in made] == NAMES
-    assert missing == ""
     for name in NAMES:
         assert (out / f"{name}.png").read_bytes().startswith(b"\x89PNG")
         assert (out / f"{name}.svg").read_text(encoding="utf-8").lstrip().startswith("<?xml")
 
 
 def test_bars_carry_the_measured_scores(drawn):
-    tidy, out, _, _ = drawn
+    tidy, out, _ = drawn
     shown = words(out / "figure1_rougel.svg")
     scores = stats.intervals(tidy)
     scores = scores[scores["metric"] == "rougeL"]
@@ -75,8 +78,8 @@ def test_sizes_are_those_of_a_papers_columns(drawn):
 
 
 def test_the_same_scores_give_the_same_bytes_without_a_date(drawn, tmp_path):
-    tidy, out, _, _ = drawn
-    figures.write_figures(tidy.sample(frac=1, random_state=1), tmp_path, load_cards("tasks"))
+    tidy, out, _ = drawn
+    write(tidy.sample(frac=1, random_state=1), tmp_path)
     for name in NAMES:
         for ending in ("svg", "png"):
             assert (tmp_path / f"{name}.{ending}").read_bytes() == (out / f"{name}.{ending}").read_bytes(), name
@@ -97,23 +100,21 @@ TEXT = "JSON 擷取 知識圖譜建構 命名實體辨識 三元組－關係"
 
 
 def test_the_packaged_font_draws_the_tasks_titles(drawn):
-    assert figures.fonts()[:2] == ["DejaVu Sans", "IPAexGothic"]
-    assert figures._Labels([TEXT]).missing == ""
+    assert figures.fonts() == ["DejaVu Sans", "IPAexGothic"]
+    assert figures.label(TEXT, 99) == TEXT
     assert "IPAexGothic" in (drawn[1] / "overview.svg").read_text(encoding="utf-8")
 
 
-def test_without_a_font_characters_become_code_points_and_are_reported(tmp_path, monkeypatch):
+def test_without_a_font_characters_become_code_points(tmp_path, monkeypatch):
     monkeypatch.setattr(figures, "fonts", lambda: ["DejaVu Sans"])
-    _, missing = figures.write_figures(synthetic.tidy_table(12), tmp_path, load_cards("tasks"))
-    assert "擷" in missing
+    write(synthetic.tidy_table(12), tmp_path)
     assert any("[U+64F7]" in word for word in words(tmp_path / "figure1_rougel.svg"))
 
 
 def test_a_character_no_font_has_is_not_drawn_as_a_box(tmp_path):
     systems = (("model_\U000f1234", "m", 100, 0.5), ("b", "", 0, 0.2))
-    _, missing = figures.write_figures(synthetic.tidy_table(5, systems), tmp_path)
+    write(synthetic.tidy_table(5, systems), tmp_path)
     # not printable, so it is shown as a blank; a printable one without glyph would be its code point
-    assert missing in ("", "\U000f1234")
     assert "\U000f1234" not in (tmp_path / "figure1_rougel.svg").read_text(encoding="utf-8")
 
 
@@ -121,8 +122,8 @@ def test_a_character_no_font_has_is_not_drawn_as_a_box(tmp_path):
 
 
 def test_a_metric_that_was_not_computed_is_said_and_no_old_figure_stays(tmp_path):
-    figures.write_figures(synthetic.tidy_table(6), tmp_path)
-    made, _ = figures.write_figures(synthetic.tidy_table(6, cosine=False), tmp_path)
+    write(synthetic.tidy_table(6), tmp_path)
+    made = write(synthetic.tidy_table(6, cosine=False), tmp_path)
     cosine = next(figure for figure in made if figure.name == "figure2_cosine")
     assert cosine.svg is None and cosine.missing == "Cosine similarity was not computed"
     assert not list(tmp_path.glob("figure2*"))
@@ -130,12 +131,12 @@ def test_a_metric_that_was_not_computed_is_said_and_no_old_figure_stays(tmp_path
 
 @pytest.mark.parametrize("count", [1, 2])
 def test_one_sample_or_two_can_be_drawn(tmp_path, count):
-    made, _ = figures.write_figures(synthetic.tidy_table(count), tmp_path)
+    made = write(synthetic.tidy_table(count), tmp_path)
     assert all(figure.svg for figure in made)
 
 
 def test_without_tuned_systems_the_curves_are_left_out_with_a_reason(tmp_path):
-    made, _ = figures.write_figures(synthetic.tidy_table(6, synthetic.SYSTEMS[:4]), tmp_path)
+    made = write(synthetic.tidy_table(6, synthetic.SYSTEMS[:4]), tmp_path)
     reasons = {figure.name: figure.missing for figure in made}
     assert reasons["overview"] == "no tuned system"
     assert "no tuned system" in reasons["figure8_win_rates"] and reasons["figure1_rougel"] == ""
@@ -144,7 +145,7 @@ def test_without_tuned_systems_the_curves_are_left_out_with_a_reason(tmp_path):
 def test_a_system_without_a_task_is_marked(tmp_path):
     tidy = synthetic.tidy_table(6)
     tidy = tidy[~((tidy["system"] == "gemma_100") & (tidy["task"] == "kge"))]
-    figures.write_figures(tidy, tmp_path)
+    write(tidy, tmp_path)
     assert words(tmp_path / "figure1_rougel.svg").count("no scores") == 1
 
 
@@ -156,7 +157,7 @@ def test_two_base_models_and_names_that_are_markup_can_be_drawn(tmp_path):
         ("$x^2$ --><script>alert(1)</script>", "gemma", 100, 0.5),
         ("b_300 " + "long " * 20, "gemma", 300, 0.6),
     )
-    made, _ = figures.write_figures(synthetic.tidy_table(6, systems), tmp_path)
+    made = write(synthetic.tidy_table(6, systems), tmp_path)
     assert all(figure.svg for figure in made)
     for figure in made:
         assert "<script" not in figure.svg.read_text(encoding="utf-8")
@@ -165,5 +166,20 @@ def test_two_base_models_and_names_that_are_markup_can_be_drawn(tmp_path):
 def test_all_zero_scores_can_be_drawn(tmp_path):
     tidy = synthetic.tidy_table(6)
     tidy["value"] = 0.0
-    made, _ = figures.write_figures(tidy, tmp_path)
+    made = write(tidy, tmp_path)
     assert all(figure.svg for figure in made)
+
+
+def test_systems_of_one_base_model_and_scale_are_lines_and_panels_of_their_own(tmp_path):
+    more = (("gemma_300+schema", "gemma", 300, 0.7), *((f"gemma_100_seed{n}", "gemma", 100, 0.5) for n in range(4)))
+    made = write(synthetic.tidy_table(6, (*synthetic.SYSTEMS, *more)), tmp_path)
+    assert all(figure.svg for figure in made)
+    titles = {"gemma_N", "gemma_300+schema", *(f"gemma_100_seed{n}" for n in range(4))}
+    assert titles <= set(words(tmp_path / "overview.svg")) and titles <= set(words(tmp_path / "figure6_kge.svg"))
+    assert "gemma_300+schema" in words(tmp_path / "figure8_win_rates.svg")
+
+
+def test_a_second_untuned_system_is_a_line_of_the_overview(tmp_path):
+    write(synthetic.tidy_table(6, (*synthetic.SYSTEMS, ("gemma_untuned+schema", "gemma", 0, 0.1))), tmp_path)
+    shown = words(tmp_path / "overview.svg")
+    assert "gemma_untuned+schema" in shown and "gemma_untuned" not in shown

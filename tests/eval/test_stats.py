@@ -300,10 +300,23 @@ def test_scores_of_zero_say_nothing_about_data():
     assert table["note"].str.contains("nothing was learned").all()
 
 
-def test_two_systems_of_one_base_model_and_scale_are_refused():
-    table = tidy(scales={"a": 100, "b": 100}, a__rougeL=[0.1] * 5, b__rougeL=[0.2] * 5)
-    with pytest.raises(EtlchError, match="a and b are both 'gemma' at scale 100"):
-        stats.enough_data(table)
+def test_two_systems_of_one_base_model_and_scale_stand_on_ladders_of_their_own():
+    table = ladder({100: 0.4, 300: 0.6, 1000: 0.605})
+    twice = ladder({100: 0.6, 300: 0.6, 1000: 0.6}, seed=1)
+    twice["system"] = twice["system"] + "+schema"
+    alone = twice[twice["scale"] == 300].assign(system="recipe")
+    found = stats.enough_data(pd.concat([table, twice, alone]))
+    assert found.loc[found["enough"], ["ladder", "scale"]].to_numpy().tolist() == [
+        ["gemma_N", 300],
+        ["gemma_N+schema", 100],
+    ]
+    assert set(found["base_model"]) == {"gemma"} and "recipe" not in set(found["system"])
+    # each ladder as if the other were not there
+    columns = ["scale", "score", "difference", "bound", "enough"]
+    for part, name in ((table, "gemma_N"), (twice, "gemma_N+schema")):
+        lone = stats.enough_data(part)
+        assert set(lone["ladder"]) == {"gemma"}
+        pd.testing.assert_frame_equal(lone[columns], found.loc[found["ladder"] == name, columns].reset_index(drop=True))
 
 
 def test_one_scale_alone_has_nothing_to_say():
