@@ -1,15 +1,14 @@
 """What every output format offers: `render` a Record to an answer, `parse` an answer back, never raising.
 
-A format for mentions is made by `mention_format` from a `Codec`: what it can represent, as data, and two functions that
-need to know nothing but its notation. Choosing the mentions a prompt asks for, refusing what the format cannot hold,
-the words `Answer:` in front, unknown types, repeated mentions and the status are done here, once for all of them.
+A format for mentions is a `Codec`: what it can represent, as data, and two methods that need to know nothing but its
+notation. Choosing the mentions a prompt asks for, refusing what the format cannot hold, the words `Answer:` in front,
+unknown types, repeated mentions and the status are done here, once for all of them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import partial
 
 from etlch.errors import EtlchError
 from etlch.records import Entity, Record, Triple
@@ -97,6 +96,10 @@ class Problems:
         if self.count <= MAX_PROBLEMS:
             self._lines.append(what if found is None else f"{what}: {found[:40]!r}")
 
+    def status(self, readable: bool) -> str:
+        """`invalid` when the answer could not be read at all, else `ok` without problems and `repaired` with some."""
+        return "invalid" if not readable else "repaired" if self.count else "ok"
+
     def lines(self) -> tuple[str, ...]:
         """At most MAX_PROBLEMS lines; the last says how many more there were."""
         if self.count <= MAX_PROBLEMS:
@@ -104,54 +107,43 @@ class Problems:
         return (*self._lines[:-1], f"and {self.count - MAX_PROBLEMS + 1:,} more problems")
 
 
-def status_of(problems: list[str] | Problems, readable: bool) -> str:
-    """`invalid` when the answer could not be read at all, else `ok` without problems and `repaired` with some."""
-    if not readable:
-        return "invalid"
-    trouble = problems.count if isinstance(problems, Problems) else len(problems)
-    return "repaired" if trouble else "ok"
-
-
-Write = Callable[[Sequence[Entity], str, Schema], str]
-"""(mentions, source text, schema) -> answer without its opening."""
-Read = Callable[[str, Schema, str, Problems], tuple[Iterable[Entity], bool]]
-"""(answer without its opening, schema, source text, problems) -> mentions, and whether the answer is of this format."""
-
-
-@dataclass(frozen=True, slots=True)
 class Codec:
     """A notation for mentions. `opening`: what an answer begins with (`Answer: `, `Answer:` and a line break, nothing)."""
 
-    name: str
-    can: Can
-    write: Write
-    read: Read
-    opening: str = "Answer: "
+    def __init__(self, name: str, can: Can, opening: str = "Answer: "):
+        self.name = name
+        self.can = can
+        self.opening = opening
 
+    def write(self, entities: Sequence[Entity], source: str, schema: Schema) -> str:
+        """An answer without its opening, for mentions of a source text."""
+        raise NotImplementedError
 
-def mention_format(codec: Codec) -> Format:
-    """The Format of a Codec (its functions are partials of module functions, so that a Format can be pickled)."""
-    return Format(codec.name, "entities", partial(_render, codec), partial(_parse, codec), can=codec.can)
+    def read(self, body: str, schema: Schema, source: str, problems: Problems) -> tuple[Iterable[Entity], bool]:
+        """The mentions of an answer without its opening, and whether it is of this format."""
+        raise NotImplementedError
 
+    def format(self) -> Format:
+        """The Format of this notation."""
+        return Format(self.name, "entities", self._render, self._parse, can=self.can)
 
-def _render(codec: Codec, record: Record, schema: Schema) -> str:
-    entities = asked_for(record, schema, codec.name, codec.can)
-    try:
-        body = codec.write(entities, record.text, schema)
-    except FormatError as error:
-        raise FormatError(f"record {record.id!r}: {error}", error.reason) from None
-    return codec.opening + body if body else codec.opening.rstrip()
+    def _render(self, record: Record, schema: Schema) -> str:
+        entities = asked_for(record, schema, self.name, self.can)
+        try:
+            body = self.write(entities, record.text, schema)
+        except FormatError as error:
+            raise FormatError(f"record {record.id!r}: {error}", error.reason) from None
+        return self.opening + body if body else self.opening.rstrip()
 
-
-def _parse(codec: Codec, text: str, schema: Schema, source_text: str = "") -> Parsed:
-    problems = Problems()
-    if codec.can.types == "one" and len(schema.keys) != 1:
-        problems.add(f"{codec.name} is asked for one type at a time (the schema names {len(schema.keys)})")
-        return Parsed("invalid", problems.lines())
-    body = after_opening(text, problems) if codec.opening else text
-    found, readable = codec.read(body, schema, source_text, problems)
-    entities = _checked(found, schema, codec.can, problems)
-    return Parsed(status_of(problems, readable or bool(entities)), problems.lines(), entities)
+    def _parse(self, text: str, schema: Schema, source_text: str = "") -> Parsed:
+        problems = Problems()
+        if self.can.types == "one" and len(schema.keys) != 1:
+            problems.add(f"{self.name} is asked for one type at a time (the schema names {len(schema.keys)})")
+            return Parsed("invalid", problems.lines())
+        body = after_opening(text, problems) if self.opening else text
+        found, readable = self.read(body, schema, source_text, problems)
+        entities = _checked(found, schema, self.can, problems)
+        return Parsed(problems.status(readable or bool(entities)), problems.lines(), entities)
 
 
 def asked_for(record: Record, schema: Schema, name: str, can: Can) -> list[Entity]:

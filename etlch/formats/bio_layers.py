@@ -17,7 +17,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
-from etlch.formats.base import Can, Codec, FormatError, Problems, Schema, mention_format, outermost_first
+from etlch.formats.base import Can, Codec, FormatError, Problems, Schema, outermost_first
 from etlch.formats.escapes import escape, unescape
 from etlch.records import Entity
 
@@ -34,48 +34,50 @@ def tokens(source: str) -> list[tuple[int, int]]:
     return [match.span() for match in _TOKEN.finditer(source)]
 
 
-def _write(entities: Sequence[Entity], source: str, schema: Schema) -> str:
-    places = tokens(source)
-    first = {start: number for number, (start, _) in enumerate(places)}
-    after = {end: number + 1 for number, (_, end) in enumerate(places)}
-    layers: list[list[str]] = []
-    ends: list[int] = []  # the token after the last mention of each layer
-    for entity in outermost_first(entities):
-        start, end = first.get(entity.spans[0][0]), after.get(entity.spans[0][1])
-        if start is None or end is None:
-            trouble = "a mention that begins or ends inside a token"
-            raise FormatError(f"multi_bio cannot hold {entity.text[:60]!r}: {trouble}", trouble)
-        layer = next((number for number, used in enumerate(ends) if used <= start), len(layers))
-        if layer == len(layers):
-            layers.append(["O"] * len(places))
-            ends.append(0)
-        kind = escape(entity.type, _IN_TAG)
-        layers[layer][start:end] = [f"B-{kind}", *[f"I-{kind}"] * (end - start - 1)]
-        ends[layer] = end
-    layers = layers or [["O"] * len(places)]
-    return "\n".join(f"Layer {number}: {' '.join(tags)}".rstrip() for number, tags in enumerate(layers, start=1))
+class Layers(Codec):
+    """A tag for each token, one line a layer."""
 
+    def write(self, entities: Sequence[Entity], source: str, schema: Schema) -> str:
+        places = tokens(source)
+        first = {start: number for number, (start, _) in enumerate(places)}
+        after = {end: number + 1 for number, (_, end) in enumerate(places)}
+        layers: list[list[str]] = []
+        ends: list[int] = []  # the token after the last mention of each layer
+        for entity in outermost_first(entities):
+            start, end = first.get(entity.spans[0][0]), after.get(entity.spans[0][1])
+            if start is None or end is None:
+                trouble = "a mention that begins or ends inside a token"
+                raise FormatError(f"multi_bio cannot hold {entity.text[:60]!r}: {trouble}", trouble)
+            layer = next((number for number, used in enumerate(ends) if used <= start), len(layers))
+            if layer == len(layers):
+                layers.append(["O"] * len(places))
+                ends.append(0)
+            kind = escape(entity.type, _IN_TAG)
+            layers[layer][start:end] = [f"B-{kind}", *[f"I-{kind}"] * (end - start - 1)]
+            ends[layer] = end
+        layers = layers or [["O"] * len(places)]
+        return "\n".join(f"Layer {number}: {' '.join(tags)}".rstrip() for number, tags in enumerate(layers, start=1))
 
-def _read(body: str, schema: Schema, source: str, problems: Problems) -> tuple[Iterable[Entity], bool]:
-    places = tokens(source)
-    found: list[Entity] = []
-    number = 0
-    for line in body.split("\n"):
-        match = _LAYER.fullmatch(line)
-        if not match:
-            if line.strip():
-                problems.add("not a layer", line)
-            continue
-        number += 1
-        if int(match[1]) != number:
-            problems.add(f"layer {match[1]} where layer {number} was expected")
-        tags = match[2].split()
-        if len(tags) != len(places):
-            problems.add(f"{len(tags)} tags in layer {match[1]} (expected {len(places)}, one a token)")
-        for start, end, kind in _chunks(tags[: len(places)], problems):
-            span = (places[start][0], places[end - 1][1])
-            found.append(Entity(source[slice(*span)], kind, (span,)))
-    return found, number > 0
+    def read(self, body: str, schema: Schema, source: str, problems: Problems) -> tuple[Iterable[Entity], bool]:
+        places = tokens(source)
+        found: list[Entity] = []
+        number = 0
+        for line in body.split("\n"):
+            match = _LAYER.fullmatch(line)
+            if not match:
+                if line.strip():
+                    problems.add("not a layer", line)
+                continue
+            number += 1
+            if int(match[1]) != number:
+                problems.add(f"layer {match[1]} where layer {number} was expected")
+            tags = match[2].split()
+            if len(tags) != len(places):
+                problems.add(f"{len(tags)} tags in layer {match[1]} (expected {len(places)}, one a token)")
+            for start, end, kind in _chunks(tags[: len(places)], problems):
+                span = (places[start][0], places[end - 1][1])
+                found.append(Entity(source[slice(*span)], kind, (span,)))
+        return found, number > 0
 
 
 def _chunks(tags: list[str], problems: Problems) -> Iterator[tuple[int, int, str]]:
@@ -97,4 +99,4 @@ def _chunks(tags: list[str], problems: Problems) -> Iterator[tuple[int, int, str
             problems.add("not a tag", tag)
 
 
-MULTI_BIO = mention_format(Codec("multi_bio", LAYERS, _write, _read, ""))
+MULTI_BIO = Layers("multi_bio", LAYERS, "").format()

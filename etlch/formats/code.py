@@ -20,13 +20,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
-from etlch.formats.align import align
-from etlch.formats.base import Codec, Problems, Schema, mention_format
+from etlch.formats.base import Can, Codec, Problems, Schema
 from etlch.formats.escapes import EDGES, escape
-from etlch.formats.literals import exactly, first_string, items
-from etlch.formats.terms import TERMS, TYPED_TERMS, loose_typed_term, typed, typed_term
+from etlch.formats.literals import exactly, items
+from etlch.formats.terms import TERMS, TYPED_TERMS, Found, Terms, only_type
 from etlch.records import Entity
 
 _EDGES = re.compile(EDGES)
@@ -50,78 +49,48 @@ def _head(schema: Schema, source: str) -> list[str]:
     ]
 
 
-def _write(values: Iterable[object], schema: Schema, source: str) -> str:
-    lines = [f"    entity_list.append({json.dumps(value, ensure_ascii=False)})" for value in values]
-    return "\n".join([*_head(schema, source), *lines, _FENCE])
+class Code(Codec):
+    """The function, with a line for each mention of some shape."""
+
+    def __init__(self, name: str, can: Can, shape: Terms):
+        super().__init__(name, can, "Answer:\n")
+        self.shape = shape
+
+    def write(self, entities: Sequence[Entity], source: str, schema: Schema) -> str:
+        values = (json.dumps(self.shape.value(entity), ensure_ascii=False) for entity in entities)
+        return "\n".join([*_head(schema, source), *(f"    entity_list.append({v})" for v in values), _FENCE])
+
+    def read(self, body: str, schema: Schema, source: str, problems: Problems) -> tuple[Iterable[Entity], bool]:
+        """A line of the format is read exactly; in any other, whatever stands behind each `append(`."""
+        lines = body.split("\n")
+        head = _head(schema, source)
+        size = len(head) if lines[: len(head)] == head else 0
+        if not size:
+            problems.add("the lines before the mentions are not those of the format")
+        if lines[-1] == _FENCE and size < len(lines):
+            lines.pop()
+        else:
+            problems.add("the code has no end")
+        found: list[Found] = []
+        kind = only_type(schema)
+        for line in lines[size:]:
+            statement = _STATEMENT.fullmatch(line)
+            pair = self.shape.exact(exactly(statement[1]), kind) if statement else None
+            if pair:
+                found.append(pair)
+            elif line not in head and line.strip():
+                found += self._loose_line(line, kind, problems)
+        return self.shape.entities(found, source, problems), bool(size) or "entity_list" in body
+
+    def _loose_line(self, line: str, kind: str, problems: Problems) -> Iterator[Found]:
+        """What a line that is not of the format appends; comments and the input append nothing."""
+        arguments = [] if _ASIDE.match(line) else _APPEND.split(line)[1:]
+        if not line.strip().startswith(_FENCE):
+            problems.add("not a line of the format", line.strip())
+        for argument in arguments:
+            things = (pair for item in items(argument) for pair in self.shape.loose(item, kind, problems))
+            yield from (pair for pair in [next(things, ("", ""))] if pair[0])
 
 
-def _write_single(entities: Sequence[Entity], source: str, schema: Schema) -> str:
-    return _write((entity.text for entity in entities), schema, source)
-
-
-def _write_multi(entities: Sequence[Entity], source: str, schema: Schema) -> str:
-    return _write(({"text": entity.text, "type": entity.type} for entity in entities), schema, source)
-
-
-def _read_single(body: str, schema: Schema, source: str, problems: Problems) -> tuple[Iterable[Entity], bool]:
-    def loose(argument: str) -> tuple[str, str]:
-        item = next(items(argument), {})
-        return first_string(item.get("")) or first_string(item.get("text")), schema.keys[0]
-
-    def exact(value: object) -> tuple[str, str] | None:
-        return (value, schema.keys[0]) if isinstance(value, str) else None
-
-    pairs, readable = _arguments(body, schema, source, problems, exact, loose)
-    return align(typed(pairs, schema, problems), source), readable
-
-
-def _read_multi(body: str, schema: Schema, source: str, problems: Problems) -> tuple[Iterable[Entity], bool]:
-    def loose(argument: str) -> tuple[str, str]:
-        return next((pair for item in items(argument) for pair in loose_typed_term(item)), ("", ""))
-
-    pairs, readable = _arguments(body, schema, source, problems, typed_term, loose)
-    return align(typed(pairs, schema, problems), source), readable
-
-
-def _arguments(
-    body: str,
-    schema: Schema,
-    source: str,
-    problems: Problems,
-    exact: Callable[[object], tuple[str, str] | None],
-    loose: Callable[[str], tuple[str, str]],
-) -> tuple[list[tuple[str, str]], bool]:
-    """(text, type) of each append, and whether the function is there at all.
-
-    A line of the format is read exactly; in any other, whatever stands behind each `append(`.
-    """
-    lines = body.split("\n")
-    head = _head(schema, source)
-    size = len(head) if lines[: len(head)] == head else 0
-    if not size:
-        problems.add("the lines before the mentions are not those of the format")
-    if lines[-1] == _FENCE and size < len(lines):
-        lines.pop()
-    else:
-        problems.add("the code has no end")
-    pairs = []
-    for line in lines[size:]:
-        statement = _STATEMENT.fullmatch(line)
-        pair = exact(exactly(statement[1])) if statement else None
-        if pair:
-            pairs.append(pair)
-        elif line not in head and line.strip():
-            pairs += _loose_line(line, loose, problems)
-    return pairs, bool(size) or "entity_list" in body
-
-
-def _loose_line(line: str, loose: Callable[[str], tuple[str, str]], problems: Problems) -> Iterator[tuple[str, str]]:
-    """What a line that is not of the format appends; comments and the input append nothing."""
-    arguments = [] if _ASIDE.match(line) else _APPEND.split(line)[1:]
-    if not line.strip().startswith(_FENCE):
-        problems.add("not a line of the format", line.strip())
-    yield from (pair for argument in arguments if (pair := loose(argument))[0])
-
-
-SINGLE_CODE = mention_format(Codec("single_code", TERMS, _write_single, _read_single, "Answer:\n"))
-MULTI_CODE = mention_format(Codec("multi_code", TYPED_TERMS, _write_multi, _read_multi, "Answer:\n"))
+SINGLE_CODE = Code("single_code", TERMS, Terms(typed=False)).format()
+MULTI_CODE = Code("multi_code", TYPED_TERMS, Terms(typed=True)).format()

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterator
 from typing import Any
 
-from etlch.formats.base import MAX_PROBLEMS, Can, Format, FormatError, Parsed, Schema, status_of
+from etlch.formats.base import Can, Format, FormatError, Parsed, Problems, Schema
 from etlch.records import Entity, Record
 
-Items = list[tuple[str, tuple[str, ...]]]
+Lists = list[tuple[str, list[str]]]
 
 
 class _Number(str):
@@ -48,52 +48,56 @@ def render_entities(record: Record, schema: Schema) -> str:
 
 def parse_fields(text: str, schema: Schema, source_text: str = "") -> Parsed:
     """Read an answer in `json_fields`. Never raises."""
-    items, problems, readable = read_lists(text)
-    items = _merged(items, problems)
-    for key, _ in items:
-        if schema.keys and key not in schema.keys:
-            problems.append(f"key {key[:40]!r} was not asked for")
-    found = {key for key, _ in items}
+    problems = Problems()
+    lists, readable = _read(text, schema, "key {} was not asked for", problems)
     for key in schema.keys:
-        if key not in found:
-            problems.append(f"key {key[:40]!r} is missing")
-    status = status_of(problems, readable or bool(items))
-    return Parsed(status, tuple(problems[:MAX_PROBLEMS]), fields=tuple(items))
+        if key not in lists:
+            problems.add(f"key {key[:40]!r} is missing")
+    fields = tuple((key, tuple(values)) for key, values in lists.items())
+    return Parsed(problems.status(readable), problems.lines(), fields=fields)
 
 
 def parse_entities(text: str, schema: Schema, source_text: str = "") -> Parsed:
     """Read an answer in `json_entities`. Never raises. Entities come without spans, each (type, surface) once."""
-    items, problems, readable = read_lists(text)
-    items = _merged(items, problems)
-    for key, _ in items:
+    problems = Problems()
+    lists, readable = _read(text, schema, "type {} is unknown", problems)
+    entities = dict.fromkeys(Entity(surface, kind) for kind, surfaces in lists.items() for surface in surfaces)
+    return Parsed(problems.status(readable), problems.lines(), tuple(entities))
+
+
+def _read(text: str, schema: Schema, unknown: str, problems: Problems) -> tuple[dict[str, list[str]], bool]:
+    """The lists by key, in order, and whether any could be read; a key that stands twice has the values of both."""
+    found, readable = _lists(text, problems)
+    merged: dict[str, list[str]] = {}
+    for key, values in found:
+        if key in merged:
+            problems.add(f"key {key[:40]!r} stands twice")
+        merged.setdefault(key, []).extend(values)
+    for key in merged:
         if schema.keys and key not in schema.keys:
-            problems.append(f"type {key[:40]!r} is unknown")
-    entities = tuple(dict.fromkeys(Entity(surface, kind) for kind, surfaces in items for surface in surfaces))
-    status = status_of(problems, readable or bool(items))
-    return Parsed(status, tuple(problems[:MAX_PROBLEMS]), entities=entities)
+            problems.add(unknown.format(repr(key[:40])))
+    return merged, readable or bool(merged)
 
 
-def read_lists(text: str) -> tuple[Items, list[str], bool]:
-    """Read key -> list of strings from any string.
+def _lists(text: str, problems: Problems) -> tuple[Lists, bool]:
+    """Key -> list of strings from any string, in order (keys may repeat), and whether a JSON object is there.
 
-    Returns the items in order (keys may repeat), the problems met, and whether the raw text was a JSON object. Strict
-    JSON first; else a code fence or words around the object are taken off; else whatever stands between quotes is
-    collected by a scanner that is linear in the length of the text.
+    Strict JSON first; else a code fence or words around the object are taken off; else whatever stands between quotes
+    is collected by a scanner that is linear in the length of the text.
     """
-    problems: list[str] = []
     value = _loads(text)
     if value is None:
         start, end = text.find("{"), text.rfind("}")
-        inner = _loads(text[start : end + 1]) if 0 <= start < end else None
-        if inner is None:
-            items = _scan(text)
-            problems.append("not JSON; items were read from what is there" if items else "not JSON")
-            return items, problems, False
-        problems.append("text around the JSON object")
-        value = inner
+        value = _loads(text[start : end + 1]) if 0 <= start < end else None
+        if value is None:
+            found = _scan(text)
+            problems.add("not JSON; items were read from what is there" if found else "not JSON")
+            return found, False
+        problems.add("text around the JSON object")
     if not isinstance(value, _Object):
-        return [], [*problems, f"found {type(value).__name__.strip('_')} (expected a JSON object)"], False
-    return [(key, tuple(_strings(key, item, problems))) for key, item in value], problems, True
+        problems.add(f"found {type(value).__name__.strip('_')} (expected a JSON object)")
+        return [], False
+    return [(key, list(_strings(key, item, problems))) for key, item in value], True
 
 
 def _loads(text: str) -> Any:
@@ -106,80 +110,51 @@ def _loads(text: str) -> Any:
         return None
 
 
-def _strings(key: str, value: Any, problems: list[str]) -> Iterable[str]:
+def _strings(key: str, value: Any, problems: Problems) -> Iterator[str]:
     """The strings of one value, noting whatever is not a flat list of strings; walks nesting without recursion."""
-    if not (isinstance(value, list) and not isinstance(value, _Object)):
-        problems.append(f"value of {key[:40]!r} is not a list")
+    if not isinstance(value, list) or isinstance(value, _Object):
+        problems.add(f"value of {key[:40]!r} is not a list")
         value = [value]
-    pending = list(reversed(value))
+    pending = value[::-1]
     nested = False
     while pending:
         item = pending.pop()
         if type(item) is str:
             yield item
-        elif isinstance(item, _Object):
-            nested = True
-            pending.extend(reversed([inner for _, inner in item]))
         elif isinstance(item, list):
             nested = True
-            pending.extend(reversed(item))
+            inner = [inside for _, inside in item] if isinstance(item, _Object) else item
+            pending += inner[::-1]
         elif item is not None:
-            problems.append(f"value of {key[:40]!r} holds {str(item)[:20]} (expected a string)")
+            problems.add(f"value of {key[:40]!r} holds {str(item)[:20]} (expected a string)")
             yield str(item)
     if nested:
-        problems.append(f"value of {key[:40]!r} is nested")
+        problems.add(f"value of {key[:40]!r} is nested")
 
 
-_BODY = re.compile(r'(?:[^"\\]|\\.)*+', re.S)
-_MARK = re.compile(r'["\[\]{}:,]')
+_MARK = re.compile(r'"((?:[^"\\]|\\.)*+)("?)|[\[\]{}:,]', re.S)
 
 
-def _scan(text: str) -> Items:
-    """Collect `"key": [ "value", ...` from broken JSON: a string before a colon is a key, others are its values."""
-    items: list[tuple[str, list[str]]] = []
+def _scan(text: str) -> Lists:
+    """Collect `"key": [ "value", ...` from broken JSON: a string before a colon is a key, others are its values.
+
+    A string that the end of the text cuts is not a value that the model finished, and is left out.
+    """
+    found: Lists = []
     pending: str | None = None
-    position = 0
-    while match := _MARK.search(text, position):
-        position = match.end()
-        mark = match[0]
-        if mark == '"':
-            body = _BODY.match(text, position)
-            end = body.end()
-            if pending is not None and items:
-                items[-1][1].append(pending)
-            pending = None
-            if end >= len(text):  # the answer was cut inside this string: it is not a value the model finished
-                break
-            pending = _unescape(body[0])
-            position = end + 1
-        elif mark == ":":
-            if pending is not None:
-                items.append((pending, []))
-                pending = None
-        elif pending is not None:
-            if items:
-                items[-1][1].append(pending)
-            pending = None
-    if pending is not None and items:
-        items[-1][1].append(pending)
-    return [(key, tuple(values)) for key, values in items]
-
-
-def _unescape(body: str) -> str:
-    if "\\" not in body:
-        return body
-    value = _loads(f'"{body}"')
-    return value if isinstance(value, str) else body
-
-
-def _merged(items: Items, problems: list[str]) -> Items:
-    """Put the values of a repeated key together, noting it."""
-    merged: dict[str, list[str]] = {}
-    for key, values in items:
-        if key in merged:
-            problems.append(f"key {key[:40]!r} stands twice")
-        merged.setdefault(key, []).extend(values)
-    return [(key, tuple(values)) for key, values in merged.items()]
+    for match in _MARK.finditer(text):
+        if match[0] == ":" and pending is not None:
+            found.append((pending, []))
+        elif pending is not None and found:
+            found[-1][1].append(pending)
+        pending = None
+        if match[1] is not None and (match[2] or match.end() < len(text)):
+            body = match[1]
+            value = _loads(f'"{body}"') if "\\" in body else body
+            pending = value if isinstance(value, str) else body
+    if pending is not None and found:
+        found[-1][1].append(pending)
+    return found
 
 
 def _dump(value: dict[str, list[str]]) -> str:

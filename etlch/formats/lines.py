@@ -12,10 +12,10 @@ the text aligned instead, as terms are.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from etlch.formats.align import align
-from etlch.formats.base import Can, Codec, Problems, Schema, mention_format
+from etlch.formats.base import Can, Codec, Problems, Schema
 from etlch.formats.escapes import EDGES, escape, unescape
 from etlch.formats.terms import TYPED_TERMS
 from etlch.records import Entity
@@ -45,30 +45,28 @@ def _lines(body: str, problems: Problems, read: Callable[[str, int], Entity | No
     return found, not lines and not problems.count
 
 
-# --- multi_triple ---
+class Triples(Codec):
+    """`surface; is a; type` a line."""
 
+    def write(self, entities: Sequence[Entity], source: str, schema: Schema) -> str:
+        parts = ((escape(e.text, _IN_TRIPLE), _PREDICATE, escape(e.type, _IN_TRIPLE)) for e in entities)
+        return "\n".join(map("; ".join, parts))
 
-def _write_triples(entities: Sequence[Entity], source: str, schema: Schema) -> str:
-    return "\n".join(
-        "; ".join((escape(entity.text, _IN_TRIPLE), _PREDICATE, escape(entity.type, _IN_TRIPLE))) for entity in entities
-    )
+    def read(self, body: str, schema: Schema, source: str, problems: Problems) -> tuple[Iterable[Entity], bool]:
+        def read(line: str, number: int) -> Entity | None:
+            parts = _split(line)
+            if len(parts) == 2 and parts[1] in schema.keys:  # the predicate left out
+                problems.add("a line without predicate", line)
+                return Entity(parts[0], parts[1]) if parts[0] else None
+            text, kind = "; ".join(parts[:-2]), parts[-1]
+            if len(parts) > 3:
+                problems.add("more than three parts; the last two were taken for predicate and type", line)
+            elif len(parts) == 3 and parts[1] != _PREDICATE:
+                problems.add(f"another predicate than {_PREDICATE!r}", parts[1])
+            return Entity(text, kind) if text and kind else None
 
-
-def _read_triples(body: str, schema: Schema, source: str, problems: Problems) -> tuple[Iterable[Entity], bool]:
-    def read(line: str, number: int) -> Entity | None:
-        parts = _split(line)
-        if len(parts) == 2 and parts[1] in schema.keys:  # the predicate left out
-            problems.add("a line without predicate", line)
-            return Entity(parts[0], parts[1]) if parts[0] else None
-        text, kind = "; ".join(parts[:-2]), parts[-1]
-        if len(parts) > 3:
-            problems.add("more than three parts; the last two were taken for predicate and type", line)
-        elif len(parts) == 3 and parts[1] != _PREDICATE:
-            problems.add(f"another predicate than {_PREDICATE!r}", parts[1])
-        return Entity(text, kind) if text and kind else None
-
-    found, readable = _lines(body, problems, read)
-    return align(found, source), readable
+        found, readable = _lines(body, problems, read)
+        return align(found, source), readable
 
 
 def _split(line: str) -> list[str]:
@@ -80,49 +78,39 @@ def _split(line: str) -> list[str]:
     return [unescape(line[start + 1 : end].strip()) for start, end in pairs]
 
 
-# --- multi_brat ---
+class Brat(Codec):
+    """`T1 type 27 31 surface` a line."""
+
+    def write(self, entities: Sequence[Entity], source: str, schema: Schema) -> str:
+        lines = []
+        for number, entity in enumerate(entities, start=1):
+            places = ";".join(f"{start} {end}" for start, end in entity.spans)
+            lines.append(f"T{number} {escape(entity.type, _IN_BRAT_TYPE)} {places} {escape(entity.text, _EDGES)}")
+        return "\n".join(lines)
+
+    def read(self, body: str, schema: Schema, source: str, problems: Problems) -> tuple[Iterable[Entity], bool]:
+        def read(line: str, number: int) -> Entity | None:
+            name = _ID.match(line)
+            offsets = _OFFSETS.search(line, name.end()) if name else None
+            if not name or not offsets:
+                return None
+            if int(name[1]) != number:
+                problems.add(f"T{name[1]} where T{number} was expected")
+            kind = unescape(line[name.end() : offsets.start()].strip())
+            said = unescape(line[offsets.end() :].strip())
+            pairs = [pair.split(" ") for pair in offsets[0].split(";")]
+            spans = tuple((int(start), int(end)) for start, end in pairs)
+            if not all(0 <= start < end <= len(source) for start, end in spans):
+                problems.add("offsets outside the text", offsets[0])
+                return Entity(said, kind) if said and kind else None
+            text = " ".join(source[start:end] for start, end in spans)
+            if text != said:
+                problems.add("another text than its offsets have", said)
+            return Entity(text, kind, spans) if kind else None
+
+        found, readable = _lines(body, problems, read)
+        return align(found, source), readable
 
 
-def _write_brat(entities: Sequence[Entity], source: str, schema: Schema) -> str:
-    return "\n".join(
-        f"T{number} {escape(entity.type, _IN_BRAT_TYPE)} {';'.join(f'{a} {b}' for a, b in entity.spans)} "
-        f"{escape(entity.text, _EDGES)}"
-        for number, entity in enumerate(entities, start=1)
-    )
-
-
-def _read_brat(body: str, schema: Schema, source: str, problems: Problems) -> tuple[Iterable[Entity], bool]:
-    def read(line: str, number: int) -> Entity | None:
-        name = _ID.match(line)
-        offsets = _OFFSETS.search(line, name.end()) if name else None
-        if not name or not offsets:
-            return None
-        if int(name[1]) != number:
-            problems.add(f"T{name[1]} where T{number} was expected")
-        kind = unescape(line[name.end() : offsets.start()].strip())
-        return _placed(kind, offsets[0], unescape(line[offsets.end() :].strip()), source, problems)
-
-    found, readable = _lines(body, problems, read)
-    return align(found, source), readable
-
-
-def _placed(kind: str, offsets: str, said: str, source: str, problems: Problems) -> Entity | None:
-    """The mention at these offsets, or the text alone where they are none of the source."""
-    spans = tuple(_pairs(offsets))
-    if not all(0 <= start < end <= len(source) for start, end in spans):
-        problems.add("offsets outside the text", offsets)
-        return Entity(said, kind) if said and kind else None
-    text = " ".join(source[start:end] for start, end in spans)
-    if text != said:
-        problems.add("another text than its offsets have", said)
-    return Entity(text, kind, spans) if kind else None
-
-
-def _pairs(offsets: str) -> Iterator[tuple[int, int]]:
-    for pair in offsets.split(";"):
-        start, end = pair.split(" ")
-        yield int(start), int(end)
-
-
-MULTI_TRIPLE = mention_format(Codec("multi_triple", TYPED_TERMS, _write_triples, _read_triples, "Answer:\n"))
-MULTI_BRAT = mention_format(Codec("multi_brat", BRAT, _write_brat, _read_brat, "Answer:\n"))
+MULTI_TRIPLE = Triples("multi_triple", TYPED_TERMS, "Answer:\n").format()
+MULTI_BRAT = Brat("multi_brat", BRAT, "Answer:\n").format()

@@ -16,209 +16,153 @@ An unescaped tag in an answer is text when the schema has no such type but the s
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 
-from etlch.formats.align import align
-from etlch.formats.base import Can, Codec, Problems, Schema, mention_format, outermost_first
+from etlch.formats.align import Spans, align
+from etlch.formats.base import Can, Codec, Problems, Schema, outermost_first
 from etlch.records import Entity
 
 SINGLE = Can("one", nested=True, offsets=True, repeats=True)
 MULTI = Can("many", nested=True, offsets=True, repeats=True)
 
-
-@dataclass(frozen=True, slots=True)
-class Notation:
-    """How marks and text are written. `marks` finds the marks in an answer: group `open` or `close` holds the type as
-    written (or the mark itself, where marks are untyped), neither group an escape to be skipped."""
-
-    opening: Callable[[str], str]
-    closing: Callable[[str], str]
-    escaped: Callable[[str], str]
-    unescaped: Callable[[str], str]
-    marks: re.Pattern[str]
-    typed: bool
+Marked = tuple[int, int, str]
+"""Start and end in the answer's own text without marks, and type."""
 
 
-# --- single_tag: @@ and ## ---
+class Marks(Codec):
+    """How marks and text are written, here those of single_tag: @@ and ##.
 
-_LOOSE_SIGN = re.compile(r"\\(?=[\\@#]|\Z)|[@#](?=[@#]|\Z)|(?<=[@#])[@#]|\A[@#]")
-_ESCAPED_SIGN = re.compile(r"\\([\\@#])")
+    `marks` finds the marks in an answer: group `open` or `close` holds the type as written (or the mark itself, where
+    marks are untyped), neither group an escape to be skipped.
+    """
+
+    marks = re.compile(r"\\[\\@#]|(?P<open>@@)|(?P<close>##)")
+    typed = False
+    _loose = re.compile(r"\\(?=[\\@#]|\Z)|[@#](?=[@#]|\Z)|(?<=[@#])[@#]|\A[@#]")
+    _escaped = re.compile(r"\\([\\@#])")
+
+    def around(self, kind: str) -> tuple[str, str]:
+        """The opening and the closing mark of a type."""
+        return "@@", "##"
+
+    def escape(self, text: str) -> str:
+        """A piece of the text, so that nothing in it reads as a mark."""
+        return self._loose.sub(r"\\\g<0>", text)
+
+    def unescape(self, text: str) -> str:
+        """The inverse of `escape`."""
+        return self._escaped.sub(r"\1", text) if "\\" in text else text
+
+    def write(self, entities: Sequence[Entity], source: str, schema: Schema) -> str:
+        """The source with marks; of mentions that begin together the longest is the outer one."""
+        out: list[str] = []
+        waiting: list[tuple[int, str]] = []  # end and closing mark of the mentions that are open
+        at = 0
+
+        def text_up_to(place: int) -> None:
+            nonlocal at
+            out.append(self.escape(source[at:place]))
+            at = place
+
+        def close_up_to(place: int) -> None:
+            while waiting and waiting[-1][0] <= place:
+                end, mark = waiting.pop()
+                text_up_to(end)
+                out.append(mark)
+
+        for entity in outermost_first(entities):
+            start, end = entity.spans[0]
+            close_up_to(start)
+            text_up_to(start)
+            opening, closing = self.around(entity.type)
+            out.append(opening)
+            waiting.append((end, closing))
+        close_up_to(len(source))
+        text_up_to(len(source))
+        return "".join(out)
+
+    def read(self, body: str, schema: Schema, source: str, problems: Problems) -> tuple[Iterable[Entity], bool]:
+        plain, found = self._without_marks(body, schema, source, problems)
+        found.sort(key=lambda mention: (mention[0], -mention[1]))
+        same = plain.strip() == source.strip()
+        if not same and plain and source.startswith(plain):
+            problems.add(f"the text stops after {len(plain)} characters of {len(source)}")
+        elif not same:
+            problems.add("the text was altered")
+        return _ground(plain, found, source), same and bool(source)
+
+    def _without_marks(self, body: str, schema: Schema, source: str, problems: Problems) -> tuple[str, list[Marked]]:
+        """The answer's text without marks, and what was between an opening mark and the next closing one of its type."""
+        pieces: list[str] = []
+        pairs = _Pairs(problems)
+        literal: dict[str, bool] = {}  # tags of no known type: whether they are text, which the source has as it stands
+        at = last = 0
+        for match in self.marks.finditer(body):
+            written = match["open"] or match["close"]
+            if not written:
+                continue
+            kind = self.unescape(written) if self.typed else schema.keys[0]
+            if self.typed and schema.keys and kind not in schema.keys:
+                if match[0] not in literal:
+                    literal[match[0]] = match[0] in source
+                    if literal[match[0]]:
+                        problems.add("a tag of the text was not escaped", match[0])
+                if literal[match[0]]:
+                    continue
+            pieces.append(self.unescape(body[last : match.start()]))
+            at += len(pieces[-1])
+            last = match.end()
+            if match["open"]:
+                pairs.open(kind, at)
+            else:
+                pairs.close(kind, at)
+        pieces.append(self.unescape(body[last:]))
+        return "".join(pieces), pairs.finish()
 
 
-def _at(kind: str) -> str:
-    return "@@"
+class Tags(Marks):
+    """multi_tag: <type> and </type>."""
+
+    _NAME = r"[^<>\s/](?:[^<>\n]*[^<>\s])?"
+    _REFERENCE = r"&(?=(?:lt|gt|amp|#[0-9]{1,7});)"
+    marks = re.compile(rf"<(?:(?P<open>{_NAME})|/(?P<close>{_NAME}))>")
+    typed = True
+    _up_to_closing = re.compile(r"[^>\n]++>?")
+    _loose_bracket = re.compile(r"<(?=/?[^>\s/])")
+    _loose_reference = re.compile(_REFERENCE)
+    _loose_in_name = re.compile(rf"\A[\s/]|\s\Z|[<>\n]|{_REFERENCE}")
+    _escaped = re.compile(r"&(?:(lt|gt|amp)|#([0-9]{1,7}));")
+
+    def around(self, kind: str) -> tuple[str, str]:
+        name = self._loose_in_name.sub(_reference, kind)
+        return f"<{name}>", f"</{name}>"
+
+    def escape(self, text: str) -> str:
+        text = self._loose_reference.sub(_reference, text)
+        return self._up_to_closing.sub(self._brackets, text) if "<" in text else text
+
+    def _brackets(self, match: re.Match[str]) -> str:
+        """All that could begin a tag before one `>`: were only the last escaped, the one before would reach the `>`."""
+        piece = match[0]
+        could_be_tag = piece[-1] == ">" and not piece[-2:-1].isspace()
+        return self._loose_bracket.sub(_reference, piece) if could_be_tag else piece
+
+    def unescape(self, text: str) -> str:
+        return self._escaped.sub(_character, text) if "&" in text else text
 
 
-def _hash(kind: str) -> str:
-    return "##"
-
-
-def _signs_escaped(text: str) -> str:
-    return _LOOSE_SIGN.sub(r"\\\g<0>", text)
-
-
-def _signs_unescaped(text: str) -> str:
-    return _ESCAPED_SIGN.sub(r"\1", text) if "\\" in text else text
-
-
-SIGNS = Notation(
-    _at, _hash, _signs_escaped, _signs_unescaped, re.compile(r"\\[\\@#]|(?P<open>@@)|(?P<close>##)"), typed=False
-)
-
-# --- multi_tag: <type> and </type> ---
-
-_NAME = r"[^<>\s/](?:[^<>\n]*[^<>\s])?"
-_UP_TO_CLOSING = re.compile(r"[^>\n]++>?")
-_LOOSE_BRACKET = re.compile(r"<(?=/?[^>\s/])")
-_LOOSE_REFERENCE = re.compile(r"&(?=(?:lt|gt|amp|#[0-9]{1,7});)")
-_REFERENCE = re.compile(r"&(?:(lt|gt|amp)|#([0-9]{1,7}));")
-_LOOSE_IN_NAME = re.compile(r"\A[\s/]|\s\Z|[<>\n]|&(?=(?:lt|gt|amp|#[0-9]{1,7});)")
-_REFERENCES = {"<": "&lt;", ">": "&gt;", "&": "&amp;"}
-_CHARACTERS = {"lt": "<", "gt": ">", "amp": "&"}
+_NAMED = {"<": "lt", ">": "gt", "&": "amp"}
+_CHARACTERS = {name: character for character, name in _NAMED.items()}
 
 
 def _reference(match: re.Match[str]) -> str:
-    return _REFERENCES.get(match[0]) or f"&#{ord(match[0])};"
+    return f"&{_NAMED.get(match[0]) or f'#{ord(match[0])}'};"
 
 
 def _character(match: re.Match[str]) -> str:
     if match[1]:
         return _CHARACTERS[match[1]]
     return chr(int(match[2])) if int(match[2]) <= 0x10FFFF else match[0]
-
-
-def _name(kind: str) -> str:
-    return _LOOSE_IN_NAME.sub(_reference, kind)
-
-
-def _open_tag(kind: str) -> str:
-    return f"<{_name(kind)}>"
-
-
-def _close_tag(kind: str) -> str:
-    return f"</{_name(kind)}>"
-
-
-def _brackets_escaped(text: str) -> str:
-    text = _LOOSE_REFERENCE.sub(_reference, text)
-    return _UP_TO_CLOSING.sub(_closed_brackets_escaped, text) if "<" in text else text
-
-
-def _closed_brackets_escaped(match: re.Match[str]) -> str:
-    """All that could begin a tag before one `>`: were only the last escaped, the one before it would reach the `>`."""
-    piece = match[0]
-    could_be_tag = piece[-1] == ">" and not piece[-2:-1].isspace()
-    return _LOOSE_BRACKET.sub(_reference, piece) if could_be_tag else piece
-
-
-def _brackets_unescaped(text: str) -> str:
-    return _REFERENCE.sub(_character, text) if "&" in text else text
-
-
-TAGS = Notation(
-    _open_tag,
-    _close_tag,
-    _brackets_escaped,
-    _brackets_unescaped,
-    re.compile(rf"<(?:(?P<open>{_NAME})|/(?P<close>{_NAME}))>"),
-    typed=True,
-)
-
-
-# --- both ---
-
-
-def _write(notation: Notation, entities: Sequence[Entity], source: str) -> str:
-    """The source with marks; of mentions that begin together the longest is the outer one."""
-    out: list[str] = []
-    around: list[tuple[int, str]] = []
-    at = 0
-
-    def text_up_to(place: int) -> None:
-        nonlocal at
-        out.append(notation.escaped(source[at:place]))
-        at = place
-
-    def close_up_to(place: int) -> None:
-        while around and around[-1][0] <= place:
-            end, kind = around.pop()
-            text_up_to(end)
-            out.append(notation.closing(kind))
-
-    for entity in outermost_first(entities):
-        start, end = entity.spans[0]
-        close_up_to(start)
-        text_up_to(start)
-        out.append(notation.opening(entity.type))
-        around.append((end, entity.type))
-    close_up_to(len(source))
-    text_up_to(len(source))
-    return "".join(out)
-
-
-Marked = tuple[int, int, str]
-"""Start and end in the answer's own text without marks, and type."""
-
-
-def _read(
-    notation: Notation, body: str, schema: Schema, source: str, problems: Problems
-) -> tuple[Iterable[Entity], bool]:
-    plain, found = _without_marks(notation, body, schema, source, problems)
-    found.sort(key=lambda mention: (mention[0], -mention[1]))
-    same = plain.strip() == source.strip()
-    if not same:
-        cut = bool(plain) and source.startswith(plain)
-        problems.add(
-            f"the text stops after {len(plain)} characters of {len(source)}" if cut else "the text was altered"
-        )
-    return _ground(plain, found, source), same and bool(source)
-
-
-def _without_marks(
-    notation: Notation, body: str, schema: Schema, source: str, problems: Problems
-) -> tuple[str, list[Marked]]:
-    """The answer's text without marks, and what was between an opening mark and the next closing one of its type."""
-    pieces: list[str] = []
-    pairs = _Pairs(problems)
-    literal = _Literals(notation, schema, source, problems)
-    at = last = 0
-    for match in notation.marks.finditer(body):
-        opened, closed = match["open"], match["close"]
-        if not opened and not closed:
-            continue
-        kind = notation.unescaped(opened or closed) if notation.typed else schema.keys[0]
-        if notation.typed and literal(kind, match[0]):
-            continue
-        piece = notation.unescaped(body[last : match.start()])
-        pieces.append(piece)
-        at += len(piece)
-        last = match.end()
-        if opened:
-            pairs.open(kind, at)
-        else:
-            pairs.close(kind, at)
-    pieces.append(notation.unescaped(body[last:]))
-    return "".join(pieces), pairs.finish()
-
-
-class _Literals:
-    """Tells tags that are text: the schema has no such type, but the source has the tag as it stands."""
-
-    def __init__(self, notation: Notation, schema: Schema, source: str, problems: Problems):
-        self._types = set(schema.keys)
-        self._source = source
-        self._problems = problems
-        self._known: dict[str, bool] = {}
-
-    def __call__(self, kind: str, tag: str) -> bool:
-        if not self._types or kind in self._types:
-            return False
-        if tag not in self._known:
-            self._known[tag] = tag in self._source
-            if self._known[tag]:
-                self._problems.add("a tag of the text was not escaped", tag)
-        return self._known[tag]
 
 
 class _Pairs:
@@ -266,7 +210,7 @@ def _ground(plain: str, found: list[Marked], source: str) -> Iterable[Entity]:
     shift = len(source) - len(plain)
     entities = []
     for start, end, kind in found:
-        spans: tuple[tuple[int, int], ...] = ()
+        spans: Spans = ()
         if end <= first:
             spans = ((start, end),)
         elif start >= len(plain) - last:
@@ -287,21 +231,5 @@ def _agreement(one: str, other: str, limit: int) -> int:
     return low
 
 
-def _write_single(entities: Sequence[Entity], source: str, schema: Schema) -> str:
-    return _write(SIGNS, entities, source)
-
-
-def _read_single(body: str, schema: Schema, source: str, problems: Problems) -> tuple[Iterable[Entity], bool]:
-    return _read(SIGNS, body, schema, source, problems)
-
-
-def _write_multi(entities: Sequence[Entity], source: str, schema: Schema) -> str:
-    return _write(TAGS, entities, source)
-
-
-def _read_multi(body: str, schema: Schema, source: str, problems: Problems) -> tuple[Iterable[Entity], bool]:
-    return _read(TAGS, body, schema, source, problems)
-
-
-SINGLE_TAG = mention_format(Codec("single_tag", SINGLE, _write_single, _read_single))
-MULTI_TAG = mention_format(Codec("multi_tag", MULTI, _write_multi, _read_multi))
+SINGLE_TAG = Marks("single_tag", SINGLE).format()
+MULTI_TAG = Tags("multi_tag", MULTI).format()

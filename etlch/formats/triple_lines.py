@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from etlch.formats.base import MAX_PROBLEMS, Format, FormatError, Parsed, Schema, status_of
+from etlch.formats.base import Format, FormatError, Parsed, Problems, Schema
 from etlch.records import Record, Triple
 
 HEADER = "【一、三元組格式（主詞－關係－受詞）】"
@@ -39,31 +39,26 @@ def parse(text: str, schema: Schema, source_text: str = "") -> Parsed:
     Where dashes inside names make a line ambiguous, the reading whose head and tail stand in `source_text` wins. A list
     mark (`1. `, `- `) is dropped unless the source has the head with it.
     """
-    problems: list[str] = []
+    problems = Problems()
     triples: dict[Triple, None] = {}
-    lines = [line.strip() for line in text.splitlines()]
-    lines = [line for line in lines if line]
-    if lines and lines[0] == HEADER:
-        lines = lines[1:]
-        headed = True
-    else:
-        headed = False
-        problems.append("the header is missing or altered")
-    for line in lines:
+    lines = [line for line in map(str.strip, text.splitlines()) if line]
+    headed = lines[:1] == [HEADER]
+    if not headed:
+        problems.add("the header is missing or altered")
+    for line in lines[headed:]:
         line = _HEADER.sub("", line).strip() if line.startswith("【") else line
         if not line:
             continue
         triple, exact = _read(line, source_text)
         if triple is None:
-            problems.append(f"not a triple: {line[:40]!r}")
+            problems.add("not a triple", line)
             continue
         if not exact:
-            problems.append(f"another separator than {SEPARATOR}: {line[:40]!r}")
+            problems.add(f"another separator than {SEPARATOR}", line)
         if triple in triples:
-            problems.append(f"the same triple again: {line[:40]!r}")
+            problems.add("the same triple again", line)
         triples[triple] = None
-    status = status_of(problems, headed or bool(triples))
-    return Parsed(status, tuple(problems[:MAX_PROBLEMS]), triples=tuple(triples))
+    return Parsed(problems.status(headed or bool(triples)), problems.lines(), triples=tuple(triples))
 
 
 def _read(line: str, source: str) -> tuple[Triple | None, bool]:

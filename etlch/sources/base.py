@@ -56,12 +56,12 @@ class Draft:
     source: str = ""
     problems: list[tuple[str, str]] = field(default_factory=list)
 
-    def read_mentions(self, items: Iterable[Any], name: str, read: Callable[[Any, str], Mention]) -> None:
-        """Add what `read(item, where)` makes of each item of the list `name`; its EtlchErrors become problems."""
+    def each(self, items: Iterable[Any], name: str, add: Callable[[Any, str], None]) -> None:
+        """Call `add(item, where)` for each item of the list `name`; its EtlchErrors become problems."""
         for number, item in enumerate(items):
             where = f"{self.where}: {name}[{number}]"
             try:
-                self.mentions.append(read(item, where))
+                add(item, where)
             except EtlchError as error:
                 self.problems.append((where, str(error)))
 
@@ -145,10 +145,6 @@ def _counts(items: list[tuple[str, int]], opening: str = " ") -> str:
     return f"{opening}({shown}{more})" if items else ""
 
 
-Frame = Any
-"""What a file holds besides its Records (other columns, comments, line ends, ids), for writing it out again unchanged."""
-
-
 @dataclass(frozen=True, slots=True)
 class Written:
     """Files to write: relative name -> text (the name is empty for a format of one file), and what they cannot hold."""
@@ -177,11 +173,11 @@ class Reader:
     what: str
     example: str
     sniff: Callable[[Sample], str]
-    read: Callable[[Path, Options, Report], tuple[Iterable[Draft], Frame]]
+    read: Callable[[Path, Options, Report], Iterable[Draft]]
     options: tuple[str, ...] = ()
     units: tuple[str, ...] = offsets.UNITS
     sorts: bool = True
-    write: Callable[[list[Record], Frame, Options], Written] | None = None
+    write: Callable[[list[Record], Options], Written] | None = None
     folder: bool = False
 
 
@@ -192,15 +188,21 @@ def make_id(options: Options, path: Path, number: int, own: Any = None) -> str:
     return f"{options.id_prefix}-{own}" if options.id_prefix else str(own)
 
 
-def open_text(path: Path, options: Options, report: Report) -> TextFile:
-    """Decode a file, noting a byte order mark and unusual line ends. Raises EtlchError, also for an empty file."""
-    file = read_text(path, options.encoding)
+def open_text(path: Path, options: Options, report: Report) -> str:
+    """The text of a file, decoded. Raises EtlchError, also for an empty file."""
+    file = read_noted(path, options, report)
     if not file.text.strip():
         raise EtlchError(f"{path}: the file is empty (expected at least one record)")
+    return file.text
+
+
+def read_noted(path: Path, options: Options, report: Report, ends: bool = True) -> TextFile:
+    """Decode a file, noting a byte order mark and unusual line ends. Raises EtlchError."""
+    file = read_text(path, options.encoding)
     if file.bom:
         report.note("byte order mark taken off", f"{path}:1")
-    if ends := line_ends(file.text):
-        report.note(ends, f"{path}:1")
+    if ends and (unusual := line_ends(file.text)):
+        report.note(unusual, f"{path}:1")
     return file
 
 
@@ -255,32 +257,29 @@ def grounded(draft: Draft, reader: Reader, options: Options) -> Grounded:
 
 def _ground_all(draft: Draft, unit: str, sort: bool) -> Grounded:
     converter = offsets.Offsets(draft.text, unit)
-    order = list(range(len(draft.mentions)))
+    numbered = list(enumerate(draft.mentions))
     if sort:
-        order.sort(key=lambda number: offsets.reading_order(draft.mentions[number]))
+        numbered.sort(key=lambda item: offsets.reading_order(item[1]))
     entities: dict[int, Entity] = {}
     repairs: list[str] = []
     problems: list[tuple[str, str]] = []
-    for number in order:
-        mention = draft.mentions[number]
+    for number, mention in numbered:
         try:
             entities[number], blank = offsets.ground(mention, converter)
         except OffsetError as error:
             problems.append((mention.where, str(error)))
-            continue
-        if blank:
-            repairs.append(mention.where)
+        else:
+            repairs += [mention.where] * blank
     return unit, entities, repairs, problems
 
 
 def _triples(draft: Draft, entities: dict[int, Entity], problems: list[tuple[str, str]]) -> list[Triple]:
-    known = {mention.key: number for number, mention in enumerate(draft.mentions) if mention.key}
+    """The draft's triples, and its relations as such; a key that is no mention is a problem."""
+    known = {mention.key: entities.get(number) for number, mention in enumerate(draft.mentions) if mention.key}
     triples = list(draft.triples)
     for head, relation, tail in draft.relations:
-        for key in (head, tail):
-            if key not in known:
-                problems.append((draft.where, f"relation {relation!r} refers to {key!r}, which is no mention here"))
-        if head in known and tail in known and known[head] in entities and known[tail] in entities:
-            one, other = entities[known[head]], entities[known[tail]]
+        unknown = [key for key in (head, tail) if key not in known]
+        problems += [(draft.where, f"relation {relation!r} refers to {k!r}, which is no mention here") for k in unknown]
+        if (one := known.get(head)) and (other := known.get(tail)):
             triples.append(Triple(one.text, relation, other.text, one.type, other.type))
     return triples

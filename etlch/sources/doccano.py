@@ -6,53 +6,33 @@ moves it by one. Rows made by a Python program count code points: `--offset-unit
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 from etlch.errors import EtlchError
-from etlch.sources.base import Draft, Options, Reader, Report, Sample, make_id
-from etlch.sources.json_rows import Row, label_of, list_at, object_at, read_rows, span_of, text_of
+from etlch.sources.base import Draft, Options, Reader, Report, Sample
+from etlch.sources.json_rows import Row, each_row, label_of, list_at, object_at, span_of, text_of
 from etlch.sources.spans import Mention, has_astral
 
 _TEXT = ("text", "data")
 _LABELS = ("label", "labels")
 
 
-def _read(path: Path, options: Options, report: Report) -> tuple[Iterator[Draft], None]:
-    return _drafts(path, options, report), None
-
-
-def _drafts(path: Path, options: Options, report: Report) -> Iterator[Draft]:
-    for number, (where, value) in enumerate(read_rows(path, options, report), start=1):
-        try:
-            row = object_at(value, "an object with text and label")
-            draft = Draft(
-                where, make_id(options, path, number, row.get("id")), text_of(row, _TEXT, options.text_column)
-            )
-            _add_labels(draft, row)
-            _add_relations(draft, row)
-        except EtlchError as error:
-            report.refuse([(where, str(error))])
-            continue
-        if has_astral(draft.text) and draft.mentions and not options.offset_unit:
-            report.note(
-                "texts with an emoji or the like: offsets taken as UTF-16 units, as doccano counts (--offset-unit codepoint otherwise)",
-                where,
-            )
-        yield draft
-
-
-def _add_labels(draft: Draft, row: Row) -> None:
-    there = [name for name in (*_LABELS, "entities") if row.get(name)]
-    for name in there:
-        draft.read_mentions(list_at(row, name), name, _mention)
+def _draft(value: Any, where: str, options: Options, report: Report) -> Draft:
+    row = object_at(value, "an object with text and label")
+    draft = Draft(where, row.get("id"), text_of(row, _TEXT, options.text_column))
+    for name in (*_LABELS, "entities"):
+        draft.each(list_at(row, name), name, lambda item, place: draft.mentions.append(_mention(item, place)))
+    draft.each(list_at(row, "relations"), "relations", lambda item, _: draft.relations.append(_relation(item)))
+    if has_astral(draft.text) and draft.mentions and not options.offset_unit:
+        otherwise = "as doccano counts (--offset-unit codepoint otherwise)"
+        report.note(f"texts with an emoji or the like: offsets taken as UTF-16 units, {otherwise}", where)
+    return draft
 
 
 def _mention(item: Any, where: str) -> Mention:
     if isinstance(item, list) and len(item) == 3:
-        start, end, kind = item
-        key = ""
+        (start, end, kind), key = item, ""
     elif isinstance(item, dict) and "start_offset" in item:
         start, end, kind = item["start_offset"], item.get("end_offset"), item.get("label")
         key = str(item.get("id", ""))
@@ -61,14 +41,10 @@ def _mention(item: Any, where: str) -> Mention:
     return Mention(label_of(kind), (span_of(start, end),), None, where, key)
 
 
-def _add_relations(draft: Draft, row: Row) -> None:
-    for number, item in enumerate(list_at(row, "relations")):
-        if isinstance(item, dict) and {"from_id", "to_id", "type"} <= set(item):
-            draft.relations.append((str(item["from_id"]), label_of(item["type"]), str(item["to_id"])))
-        else:
-            draft.problems.append(
-                (f"{draft.where}: relations[{number}]", f"found {item!r:.60} (expected from_id, to_id and type)")
-            )
+def _relation(item: Any) -> tuple[str, str, str]:
+    if isinstance(item, dict) and {"from_id", "to_id", "type"} <= set(item):
+        return str(item["from_id"]), label_of(item["type"]), str(item["to_id"])
+    raise EtlchError(f"found {item!r:.60} (expected from_id, to_id and type)")
 
 
 def _sniff(sample: Sample) -> str:
@@ -92,7 +68,7 @@ DOCCANO = Reader(
     what="doccano's JSONL export: sequence labelling, with or without relations",
     example="etlch import admin.jsonl --format doccano --out records.jsonl",
     sniff=_sniff,
-    read=_read,
+    read=partial(each_row, _draft),
     options=("text_column", "offset_unit"),
     units=("utf16", "codepoint"),
 )

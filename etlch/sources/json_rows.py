@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from etlch.errors import EtlchError
-from etlch.sources.base import Options, Report, open_text
+from etlch.sources.base import Draft, Options, Report, make_id, open_text
 from etlch.sources.spans import Span
 from etlch.sources.text_files import split_lines
 
@@ -17,12 +17,27 @@ _DECODER = json.JSONDecoder()
 _BLANK = " \t\r\n"
 
 
+def each_row(
+    make: Callable[[Any, str, Options, Report], Draft | None], path: Path, options: Options, report: Report
+) -> Iterator[Draft]:
+    """What `make(row, where, options, report)` makes of each row, its id completed; a row with an EtlchError is refused."""
+    for number, (where, value) in enumerate(read_rows(path, options, report), start=1):
+        try:
+            draft = make(value, where, options, report)
+        except EtlchError as error:
+            report.refuse([(where, str(error))])
+            continue
+        if draft:
+            draft.id = make_id(options, path, number, draft.id)
+            yield draft
+
+
 def read_rows(path: Path, options: Options, report: Report) -> Iterator[tuple[str, Any]]:
     """(file:line, decoded value) for each element of a JSON array, or each line that is not blank.
 
     A line that is not JSON is refused; in an array nothing can be read after the first mistake, which is said.
     """
-    text = open_text(path, options, report).text
+    text = open_text(path, options, report)
     start = len(text) - len(text.lstrip(_BLANK))
     if text.startswith("[", start) and not _is_lines(text):
         yield from _elements(path, text, start + 1, report)

@@ -2,58 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
+from functools import partial
 from typing import Any
 
-from etlch.errors import EtlchError
 from etlch.records import Record, dump_json, record_from_json
-from etlch.sources.base import Draft, Options, Reader, Report, Sample, Written, make_id
-from etlch.sources.json_rows import object_at, read_rows
+from etlch.sources.base import Draft, Options, Reader, Report, Sample, Written
+from etlch.sources.json_rows import each_row, object_at
 from etlch.sources.spans import Mention
 
 _KEYS = {"id", "lang", "theme", "source", "text", "entities", "triples", "fields"}
 
 
-def _read(path: Path, options: Options, report: Report) -> tuple[Iterator[Draft], None]:
-    return _drafts(path, options, report), None
-
-
-def _drafts(path: Path, options: Options, report: Report) -> Iterator[Draft]:
-    for number, (where, row) in enumerate(read_rows(path, options, report), start=1):
-        try:
-            yield _draft(object_at(row, "a Record"), where, make_id(options, path, number, _id(row)))
-        except EtlchError as error:
-            report.refuse([(where, str(error))])
-
-
-def _id(row: Any) -> Any:
-    return row.get("id") if isinstance(row, dict) else None
-
-
-def _draft(row: dict[str, Any], where: str, name: str) -> Draft:
+def _draft(value: Any, where: str, options: Options, report: Report) -> Draft:
     """Check the shape without the offsets, which `settle` checks and mends."""
-    bare = row
+    row = bare = object_at(value, "a Record")
     if isinstance(row.get("entities"), list):
         bare = {**row, "entities": [{**e, "spans": []} if _has_spans(e) else e for e in row["entities"]]}
     record = record_from_json(bare)
-    mentions = [
-        Mention(
-            entity.type, tuple((s, e) for s, e in given.get("spans", ())), entity.text, f"{where}: entities[{number}]"
-        )
-        for number, (entity, given) in enumerate(zip(record.entities, row.get("entities", ()), strict=True))
-    ]
-    return Draft(
-        where,
-        name,
-        record.text,
-        mentions,
-        triples=list(record.triples),
-        fields=record.fields,
-        theme=record.theme,
-        lang=record.lang,
-        source=record.source,
-    )
+    draft = Draft(where, record.id, record.text, triples=list(record.triples), fields=record.fields)
+    draft.theme, draft.lang, draft.source = record.theme, record.lang, record.source
+    for number, (entity, given) in enumerate(zip(record.entities, row.get("entities", ()), strict=True)):
+        spans = tuple((start, end) for start, end in given.get("spans", ()))
+        draft.mentions.append(Mention(entity.type, spans, entity.text, f"{where}: entities[{number}]"))
+    return draft
 
 
 def _has_spans(entity: Any) -> bool:
@@ -64,7 +35,7 @@ def _has_spans(entity: Any) -> bool:
     )
 
 
-def _write(records: list[Record], frame: None, options: Options) -> Written:
+def _write(records: list[Record], options: Options) -> Written:
     return Written({"": "".join(dump_json(record.to_json()) + "\n" for record in records)})
 
 
@@ -82,7 +53,7 @@ RECORDS = Reader(
     what="Records as JSONL, one a line",
     example="etlch import records.jsonl --to brat --out corpus/",
     sniff=_sniff,
-    read=_read,
+    read=partial(each_row, _draft),
     options=("offset_unit",),
     sorts=False,
     write=_write,

@@ -6,38 +6,22 @@ export holds the labelled text, the unit that fits it is taken, and the report s
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 from etlch.errors import EtlchError
-from etlch.sources.base import Draft, Options, Reader, Report, Sample, make_id
-from etlch.sources.json_rows import Row, label_of, list_at, object_at, read_rows, span_of, text_of
+from etlch.sources.base import Draft, Options, Reader, Report, Sample
+from etlch.sources.json_rows import Row, each_row, label_of, list_at, object_at, span_of, text_of
 from etlch.sources.spans import Mention
 
 
-def _read(path: Path, options: Options, report: Report) -> tuple[Iterator[Draft], None]:
-    return _drafts(path, options, report), None
-
-
-def _drafts(path: Path, options: Options, report: Report) -> Iterator[Draft]:
-    for number, (where, value) in enumerate(read_rows(path, options, report), start=1):
-        try:
-            row = object_at(value, "a task with data and annotations")
-            data = object_at(row.get("data", row), "data: an object with the text")
-            text = text_of(data, (_only_text(data), "text"), options.text_column)
-            draft = Draft(where, make_id(options, path, number, row.get("id")), text)
-            results = _results(row, where, report)
-        except EtlchError as error:
-            report.refuse([(where, str(error))])
-            continue
-        for index, item in enumerate(results):
-            place = f"{where}: result[{index}]"
-            try:
-                _add_result(draft, object_at(item, "a result"), place, report)
-            except EtlchError as error:
-                draft.problems.append((place, str(error)))
-        yield draft
+def _draft(value: Any, where: str, options: Options, report: Report) -> Draft:
+    row = object_at(value, "a task with data and annotations")
+    data = object_at(row.get("data", row), "data: an object with the text")
+    draft = Draft(where, row.get("id"), text_of(data, (_only_text(data), "text"), options.text_column))
+    results = _results(row, where, report)
+    draft.each(results, "result", lambda item, place: _add_result(draft, object_at(item, "a result"), place, report))
+    return draft
 
 
 def _only_text(data: Row) -> str:
@@ -105,7 +89,7 @@ LABEL_STUDIO = Reader(
     what="Label Studio's JSON or JSON-MIN export of text labelling, with relations",
     example="etlch import project-1.json --format labelstudio --out records.jsonl",
     sniff=_sniff,
-    read=_read,
+    read=partial(each_row, _draft),
     options=("text_column", "offset_unit"),
 )
 READERS = (LABEL_STUDIO,)

@@ -37,7 +37,7 @@ class Exchange:
     text: str
 
 
-def _read(path: Path, options: Options, report: Report) -> tuple[Iterator[Draft], None]:
+def _read(path: Path, options: Options, report: Report) -> Iterator[Draft]:
     if len(options.columns) not in (0, 1, 3):
         found = ",".join(options.columns)
         raise EtlchError(f"--columns: found {found} (expected those of prompt, query and response, or of the messages)")
@@ -45,7 +45,7 @@ def _read(path: Path, options: Options, report: Report) -> tuple[Iterator[Draft]
     single = [exchange for exchange in exchanges if len(exchange.turns) == 1]
     chosen = _answer_format(path, single, options, report)
     prefix = _common_instruction([e.turns[0][0] for e in single if not e.text], path, report)
-    return _drafts(exchanges, chosen, prefix, report), None
+    return _drafts(exchanges, chosen, prefix, report)
 
 
 def _exchanges(path: Path, options: Options, report: Report) -> Iterator[Exchange]:

@@ -20,13 +20,9 @@ _TEXT = re.compile(r"([^|\t\s]+)\|([ta])\|(.*)", re.S)
 _RELATION = re.compile(r"[A-Za-z_]+")
 
 
-def _read(path: Path, options: Options, report: Report) -> tuple[Iterator[Draft], None]:
-    return _drafts(path, options, report), None
-
-
-def _drafts(path: Path, options: Options, report: Report) -> Iterator[Draft]:
+def _read(path: Path, options: Options, report: Report) -> Iterator[Draft]:
     block: list[tuple[str, str]] = []
-    lines = split_lines(open_text(path, options, report).text)
+    lines = split_lines(open_text(path, options, report))
     documents = 0
     for number, (body, _) in enumerate([*lines, ("", "")], start=1):
         if body.strip():

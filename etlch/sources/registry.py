@@ -11,14 +11,14 @@ import os
 import pkgutil
 import shutil
 from dataclasses import dataclass, fields
-from itertools import islice, zip_longest
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import etlch.sources
 from etlch.errors import EtlchError
 from etlch.records import Record, write_text
-from etlch.sources.base import Frame, Options, Reader, Report, Sample, Written, open_text, settle
+from etlch.sources.base import Options, Reader, Report, Sample, Written, open_text, settle
 from etlch.sources.json_rows import read_rows
 from etlch.sources.spans import UNITS
 
@@ -71,14 +71,13 @@ def guess(path: Path, options: Options) -> tuple[Reader, str]:
 
 @dataclass(slots=True)
 class Reading:
-    """A source read: its records, the report, and what is needed to write it out again."""
+    """A source read: its records and the report."""
 
     path: Path
     reader: Reader
     guessed: str
     records: list[Record]
     report: Report
-    frame: Frame
 
     def lines(self) -> list[str]:
         """The format, whether it was guessed, and the report."""
@@ -104,12 +103,12 @@ def read(path: Path, name: str, options: Options, to: str = "records") -> Readin
         inside = ", ".join(sorted(p.name for p in path.iterdir())[:8])
         raise EtlchError(f"{path}: a folder (expected one file for {reader.name}, such as one of {inside})")
     report = Report(strict=options.strict)
-    drafts, frame = reader.read(path, options, report)
+    drafts = reader.read(path, options, report)
     seen: dict[str, str] = {}
     records = [record for draft in drafts if (record := settle(draft, reader, options, report, seen))]
     if not records:
         raise EtlchError("\n".join([f"{path}: no record could be read as {reader.name}", *report.lines()]))
-    return Reading(path, reader, guessed, records, report, frame)
+    return Reading(path, reader, guessed, records, report)
 
 
 def _reader(name: str) -> Reader:
@@ -138,20 +137,11 @@ def _check_options(reader: Reader, writer: Reader, options: Options) -> None:
 
 
 def write(reading: Reading, name: str, options: Options, out: Path) -> list[str]:
-    """Write what was read in another or the same format, whole or not at all; returns lines that say what came of it.
-
-    Written in the format it came from, everything that a Record does not hold (other columns, comments, ids, notes)
-    is kept, and the lines tell whether the bytes are the same.
-    """
-    writer = _writer(name)
-    same = writer.name == reading.reader.name
-    written = writer.write(reading.records, reading.frame if same else None, options)
+    """Write records in a format, whole or not at all; returns lines that say what came of it."""
+    written = _writer(name).write(reading.records, options)
     put(written, out)
     lines = [f"left out  {count:,} {what}: {name} has no place for them" for what, count in written.left_out.items()]
-    verdict = f": {_compare(written, reading.path)}" if same and reading.frame is not None else ""
-    if verdict and reading.report.refused:
-        verdict += "; what was refused is not in it"
-    return [*lines, f"written   {out}{verdict}"]
+    return [*lines, f"written   {out}"]
 
 
 def put(written: Written, out: Path) -> None:
@@ -172,26 +162,6 @@ def put(written: Written, out: Path) -> None:
         raise EtlchError(f"{out}: cannot be written ({error.strerror or error})") from None
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-
-
-def _compare(written: Written, source: Path) -> str:
-    """Whether the written bytes are those of the source; else how many lines differ and which is the first."""
-    base = source if source.is_dir() else source.parent
-    differing = 0
-    first = ""
-    for name, text in written.files.items():
-        path = base / name if name else source
-        for number, (old, new) in enumerate(
-            zip_longest(path.read_bytes().splitlines(True), text.encode().splitlines(True)), 1
-        ):
-            if old != new:
-                differing += 1
-                first = first or f"{path}:{number}"
-    return (
-        f"{differing:,} lines differ from the source, the first at {first}"
-        if differing
-        else "the same bytes as the source"
-    )
 
 
 def table() -> str:

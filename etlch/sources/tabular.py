@@ -28,10 +28,10 @@ _AS = ("json_fields", "json_entities")
 Row = dict[str, Any]
 
 
-def _read_csv(path: Path, options: Options, report: Report) -> tuple[Iterator[Draft], None]:
-    text = open_text(path, options, report).text
+def _read_csv(path: Path, options: Options, report: Report) -> Iterator[Draft]:
+    text = open_text(path, options, report)
     rows, header = _csv_rows(path, text, report)
-    return _drafts(path, header, rows, options, report), None
+    return _drafts(path, header, rows, options, report)
 
 
 def _csv_rows(path: Path, text: str, report: Report) -> tuple[list[tuple[str, Row]], list[str]]:
@@ -67,7 +67,7 @@ def _header(path: Path, cells: list[str]) -> list[str]:
     return header
 
 
-def _read_parquet(path: Path, options: Options, report: Report) -> tuple[Iterator[Draft], None]:
+def _read_parquet(path: Path, options: Options, report: Report) -> Iterator[Draft]:
     import pyarrow
     import pyarrow.parquet
 
@@ -78,7 +78,7 @@ def _read_parquet(path: Path, options: Options, report: Report) -> tuple[Iterato
     rows = [(f"{path}: row {number}", row) for number, row in enumerate(table.to_pylist(), start=1)]
     if not rows:
         raise EtlchError(f"{path}: the file has no rows (expected at least one)")
-    return _drafts(path, table.column_names, rows, options, report), None
+    return _drafts(path, table.column_names, rows, options, report)
 
 
 def _drafts(

@@ -13,7 +13,18 @@ BOM = "\ufeff"
 CJK = re.compile(r"[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]")
 """Han and kana: the scripts whose words are written without blanks."""
 
-_ENOUGH = 0.7  # of the characters outside ASCII must be common ones before an encoding is named
+_ENCODINGS = {
+    "utf_16": "UTF-16",
+    "utf_16_le": "UTF-16",
+    "utf_16_be": "UTF-16",
+    "cp950": "Big5",
+    "gb18030": "GB18030",
+    "cp932": "Shift_JIS",
+    "cp949": "EUC-KR",
+    "cp1252": "Windows-1252 (a superset of Latin-1)",
+    "latin_1": "Latin-1",
+}
+"""Encodings that are suggested, by the name of their codec."""
 _SHOWN = 24  # characters of the offending line in an error
 
 
@@ -80,15 +91,15 @@ def _misfit(path: Path, data: bytes, encoding: str, error: UnicodeDecodeError) -
     if not fits:
         return f"{where}; no common encoding fits either, so the file may be damaged or not text (expected UTF-8)"
     end = data.find(b"\n", start)
-    shown = [_offer(name, codec, data, start, len(data) if end < 0 else end) for name, codec in fits]
+    shown = [_offer(codec, data, start, len(data) if end < 0 else end) for codec in fits]
     return f"{where}; it would fit {', or '.join(shown)}"
 
 
-def _offer(name: str, codec: str, data: bytes, start: int, end: int) -> str:
+def _offer(codec: str, data: bytes, start: int, end: int) -> str:
     text = data.decode(codec).strip() if codec.startswith("utf") else data[start:end].decode(codec, "replace").strip()
     first = next((i for i, c in enumerate(text) if not c.isascii()), 0)
     shown = text[max(0, first - 4) : first + _SHOWN].splitlines()
-    return f"{name} (--encoding {codec}; the line reads {shown[0] if shown else ''!r})"
+    return f"{_ENCODINGS[codec]} (--encoding {codec}; the line reads {shown[0] if shown else ''!r})"
 
 
 def _mostly_utf8(data: bytes) -> bool:
@@ -97,63 +108,10 @@ def _mostly_utf8(data: bytes) -> bool:
     return sum(not c.isascii() for c in text) - broken > 10 * broken
 
 
-def fitting_encodings(data: bytes) -> list[tuple[str, str]]:
-    """(name, codec) of the encodings that decode the bytes into common characters, the likeliest first.
+def fitting_encodings(data: bytes) -> list[str]:
+    """The codecs among the usual ones that decode the bytes into likely text, the likeliest first."""
+    from charset_normalizer import from_bytes
 
-    Every byte string is valid Latin-1 and almost every one is valid GB18030, so validity says little: an encoding is
-    named when most of the characters outside ASCII are among its frequent ones (level 1 of Big5, GB 2312 and
-    JIS X 0208, Hangul for EUC-KR), or for cp1252 and Latin-1 when they are letters that stand between ASCII letters.
-    """
-    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        return [("UTF-16", "utf-16")]
-    if data and data.count(0) > len(data) // 5:
-        return [("UTF-16", "utf-16-le" if data[1::2].count(0) >= data[0::2].count(0) else "utf-16-be")]
-    scored = [(score, name, codec) for name, codec, score in _scores(data) if score >= _ENOUGH]
-    scored.sort(key=lambda item: -item[0])
-    return [(name, codec) for _, name, codec in scored][:3]
-
-
-# name, codec, the codec whose bytes tell how common a character is, the lead bytes of its common characters; of equal
-# scores the narrower range wins
-_MULTIBYTE = (
-    ("Big5", "cp950", "cp950", range(0xA1, 0xC7)),
-    ("EUC-KR", "cp949", "euc_kr", range(0xA1, 0xC9)),
-    ("Shift_JIS", "cp932", "cp932", range(0x81, 0x98)),
-    ("GB18030", "gb18030", "gb2312", range(0xA1, 0xD8)),
-)
-
-
-def _scores(data: bytes) -> list[tuple[str, str, float]]:
-    found = []
-    for name, codec, yardstick, leads in _MULTIBYTE:
-        text = _decoded(data, codec)
-        if text:
-            found.append((name, codec, _share_common(text, yardstick, leads)))
-    text = _decoded(data, "cp1252")
-    if text:
-        found.append(("Windows-1252 (a superset of Latin-1)", "cp1252", _share_of_lone_letters(text)))
-    elif (text := _decoded(data, "latin-1")) is not None:
-        found.append(("Latin-1", "latin-1", _share_of_lone_letters(text)))
-    return found
-
-
-def _decoded(data: bytes, codec: str) -> str | None:
-    try:
-        return data.decode(codec)
-    except UnicodeDecodeError:
-        return None
-
-
-def _share_common(text: str, yardstick: str, leads: range) -> float:
-    wide = [c for c in text if not c.isascii()]
-    good = 0
-    for character in wide:
-        raw = character.encode(yardstick, "ignore")
-        good += len(raw) == 2 and raw[0] in leads
-    return good / len(wide) if wide else 0.0
-
-
-def _share_of_lone_letters(text: str) -> float:
-    runs = re.findall(r"[^\x00-\x7f]+", text)
-    lone = sum(len(run) == 1 and run.isprintable() for run in runs)
-    return lone / len(runs) if runs else 0.0
+    wide = data.count(0) * 5 > len(data)
+    tried = [codec for codec in _ENCODINGS if wide or not codec.startswith("utf_16_")]
+    return [match.encoding for match in from_bytes(data, cp_isolation=tried, preemptive_behaviour=False)][:3]

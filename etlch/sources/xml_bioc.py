@@ -17,8 +17,8 @@ from etlch.sources.base import Draft, Options, Reader, Report, Sample, make_id, 
 from etlch.sources.spans import Mention
 
 
-def _read(path: Path, options: Options, report: Report) -> tuple[Iterator[Draft], None]:
-    text = open_text(path, options, report).text
+def _read(path: Path, options: Options, report: Report) -> Iterator[Draft]:
+    text = open_text(path, options, report)
     if "<!ENTITY" in text:
         raise EtlchError(f"{path}: declares entities of its own (expected BioC XML, which has none)")
     try:
@@ -27,7 +27,7 @@ def _read(path: Path, options: Options, report: Report) -> tuple[Iterator[Draft]
         raise EtlchError(f"{path}:{error.position[0]}: not XML ({error}; expected a BioC collection)") from None
     if root.tag != "collection":
         raise EtlchError(f"{path}: found the element <{root.tag}> (expected <collection>)")
-    return _drafts(path, root, options, report), None
+    return _drafts(path, root, options, report)
 
 
 def _drafts(path: Path, root: Element, options: Options, report: Report) -> Iterator[Draft]:

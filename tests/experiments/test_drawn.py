@@ -116,7 +116,7 @@ def test_scales_are_nested(experiment, corpora):
     small, large = ({row["record"] for row in rows(files, f"train_both_{scale}")} for scale in (10, 20))
     assert small < large and (len(small), len(large)) == (20, 40)  # of two corpora
     assert [cell.name for cell in made.cells()][:2] == ["gemma_both_10_draw1", "gemma_both_10_draw2"]
-    with pytest.raises(EtlchError, match=r"BC5CDR: found 40 training records \(expected 50\)"):
+    with pytest.raises(EtlchError, match=r"BC5CDR: found 30 training records \(expected 50\)"):
         drawn.draw(experiment(more="scales: [50]\n"), corpora, 1)
 
 
