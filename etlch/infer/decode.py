@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any
 
 import torch
 from transformers.cache_utils import Cache, DynamicLayer
@@ -20,18 +20,6 @@ SPARSE = 7 / 8  # finished rows are dropped (which copies the cache) once no mor
 
 
 Revise = Callable[[list[int]], tuple[list[int], bool] | None]
-
-
-class Processor(Protocol):
-    """Changes the scores of the next token, in place: a repetition penalty, a grammar.
-
-    `apply` gets scores (rows, vocabulary) and for each row the number of its prompt, None for a row that is done.
-    """
-
-    def start(self, row: int, prompt: Sequence[int]) -> None: ...
-    def apply(self, rows: Sequence[int | None], scores: torch.Tensor) -> None: ...
-    def took(self, row: int, token: int) -> None: ...
-    def ended(self, row: int) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,13 +33,24 @@ class Answer:
 
 
 @dataclass(slots=True)
-class _Row:
+class Row:
+    """An answer under way to prompt number `row`.
+
+    forced: tokens that come next whatever the scores are. notes: what processors keep about it; forgotten when it goes back.
+    """
+
     row: int
+    prompt: Sequence[int]
     tokens: list[int] = field(default_factory=list)
     done: bool = False
     ended: bool = False
     looped: bool = False
-    forced: list[int] = field(default_factory=list)  # tokens that come next whatever the scores are
+    forced: list[int] = field(default_factory=list)
+    notes: dict[str, Any] = field(default_factory=dict)
+
+
+Processor = Callable[[Sequence[Row | None], torch.Tensor], None]
+"""Changes the scores of the next token, (rows, vocabulary), in place: a penalty, a grammar. None: a row that is done."""
 
 
 class BlockLayer(DynamicLayer):
@@ -112,13 +111,14 @@ class Batch:
 
     def __init__(self, model, pad: int) -> None:
         self.model, self.pad = model, pad
-        self.rows: list[_Row] = []
+        self.rows: list[Row] = []
         self.cache: Cache | None = None
         self.mask = torch.zeros(0, 0, dtype=torch.long)
 
     @torch.inference_mode()
-    def add(self, rows: list[_Row], prompts: list[Sequence[int]]) -> torch.Tensor:
-        """Read prompts into the cache; returns the scores of their first tokens, (rows, vocabulary)."""
+    def add(self, rows: list[Row]) -> torch.Tensor:
+        """Read the prompts of rows into the cache; returns the scores of their first tokens, (rows, vocabulary)."""
+        prompts = [row.prompt for row in rows]
         longest = max(map(len, prompts))
         device = self.model.device
         ids = torch.tensor([[self.pad] * (longest - len(p)) + list(p) for p in prompts], device=device)
@@ -201,20 +201,14 @@ def greedy(
     while waiting or batch.rows:
         fresh = _admit(batch, waiting, prompts, budget, most_rows)
         if fresh:
-            for row in fresh:
-                for processor in processors:
-                    processor.start(row, prompts[row])
-            scores = batch.add([_Row(row) for row in fresh], [prompts[row] for row in fresh])
-            tokens += _choose(batch.rows[-len(fresh) :], scores, processors, pad)
+            rows = [Row(row, prompts[row]) for row in fresh]
+            tokens += _choose(rows, batch.add(rows), processors, pad)
         for place, row in enumerate(batch.rows):
             if row.done:
                 continue
             if changed := _take(row, tokens[place], stops, max_new_tokens, revise):
                 tokens[place] = _go_back(batch, place, changed)
-                _retell(row, prompts[row.row], processors)
             elif row.done:
-                for processor in processors:
-                    processor.ended(row.row)
                 yield Answer(row.row, row.tokens, row.ended, row.looped)
         live = [place for place, row in enumerate(batch.rows) if not row.done]
         if len(live) <= len(batch.rows) * SPARSE:
@@ -224,7 +218,7 @@ def greedy(
             tokens = _choose(batch.rows, batch.step(tokens), processors, pad)
 
 
-def _take(row: _Row, token: int, stops: frozenset[int], most: int, revise: Revise | None) -> list[int] | None:
+def _take(row: Row, token: int, stops: frozenset[int], most: int, revise: Revise | None) -> list[int] | None:
     """Add a token to a row, which may be done by it. Returns the tokens to go on from where these are to be revised."""
     if token in stops:
         row.done = row.ended = True
@@ -247,16 +241,8 @@ def _go_back(batch: Batch, place: int, tokens: list[int]) -> int:
     same = min(same, len(tokens) - 1)
     batch.forget(place, len(row.tokens) - 1 - same)
     row.tokens, row.forced = tokens[: same + 1], tokens[same + 1 :]
+    row.notes.clear()
     return tokens[same]
-
-
-def _retell(row: _Row, prompt: Sequence[int], processors: Sequence[Processor]) -> None:
-    """Tell the processors what a row has said instead."""
-    for processor in processors:
-        processor.ended(row.row)
-        processor.start(row.row, prompt)
-        for token in row.tokens:
-            processor.took(row.row, token)
 
 
 def is_loop(tokens: Sequence[int]) -> bool:
@@ -276,17 +262,12 @@ def _admit(batch: Batch, waiting: list[int], prompts, budget: int, most_rows: in
 
 
 @torch.inference_mode()
-def _choose(rows: list[_Row], scores: torch.Tensor, processors: Sequence[Processor], pad: int) -> list[int]:
+def _choose(rows: list[Row], scores: torch.Tensor, processors: Sequence[Processor], pad: int) -> list[int]:
     """The best token of each row; the padding token for rows that are done."""
-    live = [None if row.done else row.row for row in rows]
+    live = [None if row.done else row for row in rows]
     for processor in processors:
-        processor.apply(live, scores)
+        processor(live, scores)
     best = scores.argmax(-1).tolist()
-    tokens = [
+    return [
         pad if row.done else row.forced.pop(0) if row.forced else token for row, token in zip(rows, best, strict=True)
     ]
-    for processor in processors:
-        for row, token in zip(live, tokens, strict=True):
-            if row is not None:
-                processor.took(row, token)
-    return tokens

@@ -29,15 +29,12 @@ class LocalEngine:
                 raise EtlchError(
                     f"{key}: {config[key]!r} (the engine transformers is greedy; use --engine llamafactory)"
                 )
-        penalty = float(config.get("repetition_penalty") or 1.0)
-        if penalty != 1.0:
-            from etlch.infer.penalty import RepetitionPenalty
+        repetition = float(config.get("repetition_penalty") or 1.0)
+        frequency = float(config.get("frequency_penalty") or 0.0)
+        if (repetition, frequency) != (1.0, 0.0):
+            from etlch.infer.penalty import Penalty
 
-            self.processors.append(RepetitionPenalty(penalty))
-        if often := float(config.get("frequency_penalty") or 0.0):
-            from etlch.infer.penalty import FrequencyPenalty
-
-            self.processors.append(FrequencyPenalty(often))
+            self.processors.append(Penalty(repetition, frequency))
 
     @property
     def most_tokens(self) -> int:
@@ -55,16 +52,15 @@ class LocalEngine:
         return Reviser(lambda text: tokenizer(text, add_special_tokens=False)["input_ids"], self.loaded.text)
 
     def answers(self, todo: Sequence[tuple[int, Prompt]]) -> Iterator[Made]:
-        """Answers in the order in which they end. One that had to be closed before the token limit has not `ended`."""
+        """Answers in the order in which they end. One that was cut is completed where it has a shape, and has not `ended`."""
         from etlch.infer import decode
 
-        loaded, processors, grammar = self.loaded, self.processors, None
+        loaded, processors = self.loaded, self.processors
         shapes = [prompt.shape for _, prompt in todo]
-        if any(shape is not None for shape in shapes):
-            from etlch.infer.grammar import Grammar
+        if any(shapes):
+            from etlch.infer.grammar import Grammar, completed
 
-            grammar = Grammar(self._vocabulary, shapes, self.most_tokens)
-            processors = [*processors, grammar]
+            processors = [*processors, Grammar(self._vocabulary, shapes)]
         made = decode.greedy(
             loaded.model,
             [prompt.ids for _, prompt in todo],
@@ -77,5 +73,7 @@ class LocalEngine:
             self._reviser() if loaded.config.get("stop_loops", True) else None,
         )
         for answer in made:
-            whole = answer.ended and not (grammar and answer.row in grammar.forced)
-            yield Made(todo[answer.row][0], loaded.text(answer.tokens), len(answer.tokens) + answer.ended, whole)
+            text, shape = loaded.text(answer.tokens), shapes[answer.row]
+            if shape and not answer.ended:
+                text = completed(text, shape)
+            yield Made(todo[answer.row][0], text, len(answer.tokens) + answer.ended, answer.ended)

@@ -2,64 +2,35 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 
+from etlch.infer.decode import Row
 
-class RepetitionPenalty:
-    """Scores of tokens that occurred in the prompt or the answer are divided by `penalty` (multiplied where negative).
 
-    Keskar et al. 2019 (CTRL), as transformers computes it.
+@dataclass(frozen=True, slots=True)
+class Penalty:
+    """Changes the scores of the next token (etlch/infer/decode.py).
+
+    repetition: scores of tokens in the prompt or the answer are divided by it (multiplied where negative; Keskar et al. 2019, CTRL,
+    as transformers computes it). frequency: scores are lowered by it for each time that the token is in the answer; the prompt
+    does not count (OpenAI's `frequency_penalty`, which vLLM, SGLang and llama.cpp have as well: an answer that goes round in
+    circles leaves them sooner or later, and one that copies from the prompt may).
     """
 
-    def __init__(self, penalty: float) -> None:
-        self.penalty = penalty
-        self._seen: dict[int, set[int]] = {}
+    repetition: float = 1.0
+    frequency: float = 0.0
 
-    def start(self, row: int, prompt: Sequence[int]) -> None:
-        self._seen[row] = set(prompt)
-
-    def apply(self, rows: Sequence[int | None], scores: torch.Tensor) -> None:
+    def __call__(self, rows: Sequence[Row | None], scores: torch.Tensor) -> None:
         for place, row in enumerate(rows):
             if row is None:
                 continue
-            seen = torch.tensor(list(self._seen[row]), device=scores.device)
-            found = scores[place, seen]
-            scores[place, seen] = torch.where(found < 0, found * self.penalty, found / self.penalty)
-
-    def took(self, row: int, token: int) -> None:
-        self._seen[row].add(token)
-
-    def ended(self, row: int) -> None:
-        del self._seen[row]
-
-
-class FrequencyPenalty:
-    """Scores of tokens are lowered by `penalty` for each time that they occurred in the answer; the prompt does not count.
-
-    OpenAI's `frequency_penalty`, which vLLM, SGLang and llama.cpp have as well: an answer that goes round in circles leaves
-    them sooner or later, and one that copies from the prompt may.
-    """
-
-    def __init__(self, penalty: float) -> None:
-        self.penalty = penalty
-        self._counts: dict[int, Counter[int]] = {}
-
-    def start(self, row: int, prompt: Sequence[int]) -> None:
-        self._counts[row] = Counter()
-
-    def apply(self, rows: Sequence[int | None], scores: torch.Tensor) -> None:
-        for place, row in enumerate(rows):
-            if row is None or not (counts := self._counts[row]):
-                continue
-            tokens = torch.tensor(list(counts), device=scores.device)
-            often = torch.tensor(list(counts.values()), device=scores.device, dtype=scores.dtype)
-            scores[place, tokens] -= self.penalty * often
-
-    def took(self, row: int, token: int) -> None:
-        self._counts[row][token] += 1
-
-    def ended(self, row: int) -> None:
-        del self._counts[row]
+            if self.repetition != 1.0:
+                seen = torch.tensor([*row.prompt, *row.tokens], device=scores.device)
+                found = scores[place, seen]
+                scores[place, seen] = torch.where(found < 0, found * self.repetition, found / self.repetition)
+            if self.frequency and row.tokens:
+                tokens, often = torch.tensor(row.tokens, device=scores.device).unique(return_counts=True)
+                scores[place, tokens] -= self.frequency * often.to(scores.dtype)

@@ -8,7 +8,7 @@ import torch
 from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM, LogitsProcessor, LogitsProcessorList
 
 from etlch.infer import decode
-from etlch.infer.penalty import FrequencyPenalty, RepetitionPenalty
+from etlch.infer.penalty import Penalty
 
 PAD, END = 2, 6
 
@@ -101,8 +101,9 @@ class Counted(LogitsProcessor):
 
 # the processor, and what `generate` is told for a prompt of so many tokens
 PENALTIES = {
-    "repetition": (lambda: RepetitionPenalty(1.7), lambda prompt: {"penalty": 1.7}),
-    "frequency": (lambda: FrequencyPenalty(0.7), lambda prompt: {"more": [Counted(0.7, prompt)]}),
+    "repetition": (Penalty(repetition=1.7), lambda prompt: {"penalty": 1.7}),
+    "frequency": (Penalty(frequency=0.7), lambda prompt: {"more": [Counted(0.7, prompt)]}),
+    "both": (Penalty(1.7, 0.7), lambda prompt: {"penalty": 1.7, "more": [Counted(0.7, prompt)]}),
 }
 
 
@@ -110,7 +111,7 @@ PENALTIES = {
 @pytest.mark.parametrize("most_rows", [64, 3])
 def test_penalties_are_those_of_generate(erratic, most_rows, processor, told):
     prompts, length, stops = ragged_prompts(8, 64), 30, frozenset([END])
-    answers = list(decode.greedy(erratic, prompts, stops, PAD, length, [processor()], most_rows=most_rows))
+    answers = list(decode.greedy(erratic, prompts, stops, PAD, length, [processor], most_rows=most_rows))
     plain = 0
     for answer in answers:
         prompt = prompts[answer.row]
@@ -123,26 +124,16 @@ def test_no_prompt_no_answer():
     assert list(decode.greedy(SimpleNamespace(), [], frozenset([END]), PAD, 5)) == []
 
 
-def test_processors_hear_of_every_row_once(erratic):
-    heard = []
+def test_processors_see_what_every_row_has_said(erratic):
+    seen = []
 
-    class Listener:
-        def start(self, row, prompt):
-            heard.append(("start", row, len(prompt)))
-
-        def apply(self, rows, scores):
-            assert len(rows) == scores.shape[0]
-
-        def took(self, row, token):
-            heard.append(("took", row, token))
-
-        def ended(self, row):
-            heard.append(("ended", row, None))
+    def look(rows, scores):
+        assert len(rows) == scores.shape[0]
+        seen.extend((row.row, list(row.prompt), list(row.tokens)) for row in rows if row is not None)
 
     prompts = ragged_prompts(5, 64)
-    answers = {a.row: a for a in decode.greedy(erratic, prompts, frozenset([END]), PAD, 7, [Listener()], most_rows=2)}
+    answers = {a.row: a for a in decode.greedy(erratic, prompts, frozenset([END]), PAD, 7, [look], most_rows=2)}
     for row, prompt in enumerate(prompts):
-        mine = [(what, value) for what, who, value in heard if who == row]
-        taken = [token for what, token in mine if what == "took"]
-        assert mine[0] == ("start", len(prompt)) and mine[-1] == ("ended", None)
-        assert taken == answers[row].tokens + ([END] if answers[row].ended else [])
+        tokens = answers[row].tokens
+        steps = len(tokens) + answers[row].ended
+        assert [told for told in seen if told[0] == row] == [(row, prompt, tokens[:step]) for step in range(steps)]
