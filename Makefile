@@ -8,7 +8,6 @@
 
 PYTHON ?= python3
 MODEL ?= etlch
-SCALES := $(if $(filter short_en,$(MODEL)),30 100,$(if $(filter short,$(MODEL)),30 100 300,100 300 500 1000))
 EMBEDDED := $(filter gemma short short_en,$(MODEL))
 ENGINE ?= $(if $(EMBEDDED),transformers,llamafactory)
 BIN := .venv/bin
@@ -17,7 +16,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 RUN_FLAGS = $(ARGS) $(if $(FORCE),--force)
 PREDICT = $(BIN)/etlch predict --engine $(ENGINE)
 .DEFAULT_GOAL := help
-.PHONY: help setup demo model test data check all-scales predict-baselines score report compare serve published mfner bench lint clean
+.PHONY: help setup demo model test data check all-scales predict-baselines score report compare serve published bench lint clean
 
 help: ## this list
 	@sed -n '1,7p' Makefile | sed 's/^# \{0,1\}//'
@@ -66,18 +65,21 @@ predict-%: $(READY) ## answer the test sets with the model of that scale (untune
 	@$(PREDICT) configs/$(if $(EMBEDDED),$(MODEL)_predict,predict).yaml \
 		adapter_name_or_path=runs/$(MODEL)/$(MODEL)_$*/adapter output_dir=runs/$(MODEL)/$(MODEL)_$*/predict $(RUN_FLAGS)
 
+# MODEL=gemma is the small sibling of etlch
+EXPERIMENT ?= $(if $(filter gemma,$(MODEL)),etlch_small,$(MODEL))
 all-scales: $(READY) ## train and answer at every scale, then report
-	@$(MAKE) --no-print-directory predict-untuned MODEL=$(MODEL)
-	@for scale in $(SCALES); do \
-		$(MAKE) --no-print-directory train-$$scale MODEL=$(MODEL) && \
-		$(MAKE) --no-print-directory predict-$$scale MODEL=$(MODEL) || exit $$?; done
+	@$(BIN)/etlch run experiments/$(EXPERIMENT).yaml $(if $(filter etlch,$(MODEL)),--only system=etlch --only system=llama3.2-1b) $(RUN_FLAGS)
 	@$(MAKE) --no-print-directory report MODEL=$(MODEL)
 
+experiment-%: $(READY) ## run a file of experiments/ to its tables: make experiment-mf_ner_small (ROOT=DIR: the corpora's folder)
+	@$(BIN)/etlch run experiments/$*.yaml $(if $(ROOT),--root $(ROOT)) $(RUN_FLAGS)
+	@$(BIN)/etlch report experiments/$*.yaml --out report/$*
+
 score: $(READY) ## scores of runs/MODEL as a table and as report/scores.parquet
-	@$(BIN)/python -m eval score runs/$(MODEL) --out report $(ARGS)
+	@$(BIN)/etlch score runs/$(MODEL) --out report $(ARGS)
 
 report: $(READY) ## scores, tests, win rates, figures: report/index.html
-	@$(BIN)/python -m eval report runs/$(MODEL) --out report --floors $(ARGS)
+	@$(BIN)/etlch report runs/$(MODEL) --out report --floors $(ARGS)
 
 # every system of runs/MODEL; the ready adapters of the embedded models where there is none
 SYSTEMS = $(patsubst %/adapter/adapter_config.json,%,$(wildcard runs/$(MODEL)/*/adapter/adapter_config.json))
@@ -88,23 +90,10 @@ export-%: $(READY) ## merge the adapter of that scale into its model, for vLLM, 
 	@$(BIN)/etlch export runs/$(MODEL)/$(MODEL)_$* $(if $(FORCE),--force) $(ARGS)
 
 published: $(READY) ## recompute the papers' own numbers, as far as they can be
-	@$(BIN)/python -m eval published
+	@$(BIN)/etlch published
 
 compare: $(READY) ## the verdict on two systems: make compare A=short_30 B=short_100
-	@$(BIN)/python -m eval compare $(A) $(B)
-
-# CORPORA="--root DIR --corpora A,B" for corpora elsewhere, or some of them
-MFNER = $(if $(filter etlch,$(MODEL)),qwen2.5-0.5b llama3.2-1b,$(MODEL))
-mfner: $(READY) ## twelve output formats on eight biomedical corpora (docs/mfner.md); MODEL=gemma: in small, offline
-	@for grid in $(MFNER); do \
-		$(BIN)/etlch mfner build $$grid $(CORPORA) || exit $$?; \
-		for run in $$($(BIN)/etlch mfner runs $$grid); do \
-			$(BIN)/etlch mfner train $$grid $$run $(RUN_FLAGS) && \
-			$(BIN)/python -m eval.mfner best $$grid $$run && \
-			$(BIN)/etlch mfner test $$grid $$run $(ARGS) || exit $$?; \
-		done; \
-		$(BIN)/python -m eval.mfner report $$grid || exit $$?; \
-	done
+	@$(BIN)/etlch compare $(A) $(B)
 
 bench: $(READY) ## speed, side by side with the peers
 	@for script in benchmarks/bench_*.py; do $(BIN)/python $$script || exit $$?; done

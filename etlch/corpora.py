@@ -26,7 +26,6 @@ from etlch.sources.base import Options
 
 FOLDER = Path("corpora")
 ROOT = Path("runs/corpora")
-_FORMER_ROOT = Path("runs/mfner/corpora")
 SPLITS = ("train", "dev", "test")
 SEED = 20260327  # of the splits of corpora whose release has none
 _WHOLE = "all"
@@ -79,11 +78,8 @@ class Corpus:
     other_versions: dict[Split, dict[int, str]] = field(default_factory=dict)
 
     def place(self, root: Path = ROOT) -> Path:
-        """The folder of its files; with the usual root also below `runs/mfner/corpora`, where they were before."""
-        former = _FORMER_ROOT / self.key
-        if self.folder:
-            return Path(self.folder)
-        return former if root == ROOT and former.is_dir() and not (root / self.key).is_dir() else root / self.key
+        """The folder of its files."""
+        return Path(self.folder) if self.folder else root / self.key
 
     def is_there(self, root: Path = ROOT) -> bool:
         """Whether anything of the corpus is below the root."""

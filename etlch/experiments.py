@@ -1,6 +1,6 @@
 """Experiments (`experiments/*.yaml`): corpora x cards x train_on x scales x systems x draws; each cell is a LlamaFactory run.
 
-    cards: [mf-ner]                       # tasks/*.yaml
+    cards: [mentions]                     # tasks/*.yaml
     corpora: [bc5cdr, ncbi]               # corpora/*.yaml, drawn into runs/<experiment>/data; without: the sets of `etlch data`
     train_on:                             # named variants of the training set
       7best: {formats: [conv_term, multi_term]}

@@ -423,7 +423,7 @@ def read_scores(out: str | Path) -> pd.DataFrame:
         return pd.read_parquet(path, read_dictionary=NAMES)
     except (OSError, ValueError) as error:
         reason = "no such file" if isinstance(error, FileNotFoundError) else error
-        raise EtlchError(f"{path}: {reason} (expected what `python -m eval score` writes)") from None
+        raise EtlchError(f"{path}: {reason} (expected what `etlch score` writes)") from None
 
 
 def stored_summary(out: str | Path) -> pd.DataFrame:

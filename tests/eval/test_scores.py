@@ -340,5 +340,5 @@ def test_a_folder_that_cannot_be_written_is_one_message(made: Made) -> None:
 
 
 def test_no_scores_is_one_message(tmp_path: Path) -> None:
-    with pytest.raises(EtlchError, match=r"no such file .*python -m eval score"):
+    with pytest.raises(EtlchError, match=r"no such file .*etlch score"):
         read_scores(tmp_path)

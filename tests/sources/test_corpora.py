@@ -287,13 +287,3 @@ def test_a_mistake_in_a_corpus_file_is_one_error(tmp_path, text, expected):
     with pytest.raises(EtlchError) as error:
         table.load_corpora(tmp_path)
     assert str(error.value).startswith(str(tmp_path)) and expected in str(error.value)
-
-
-def test_the_former_root_is_read_too(folder, monkeypatch):
-    ncbi = corpus("ncbi")
-    monkeypatch.chdir(folder)
-    (folder / "runs/mfner/corpora").mkdir(parents=True)
-    (folder / "ncbi").rename(folder / "runs/mfner/corpora/ncbi")
-    assert len(table.load(ncbi).splits["train"]) == 3
-    (folder / "runs/corpora/ncbi").mkdir(parents=True)
-    assert ncbi.place().parts[:2] == ("runs", "corpora")
