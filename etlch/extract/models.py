@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -50,7 +49,7 @@ def config_of(
         read = configs.read(config)
         found |= {key: read[key] for key in _KEPT if key in read}
     if system:
-        found |= _of_system(Path(system)) | _penalty_of(Path(system))
+        found |= _of_system(Path(system))
     if adapter:
         found |= {"adapter_name_or_path": str(adapter)} | _of_adapter(Path(adapter))
     if model:
@@ -93,33 +92,27 @@ def _of_model(model: str) -> dict[str, Any]:
 
 
 def _of_system(system: Path) -> dict[str, Any]:
-    """Base model and adapter of a system, from the run.json of one of its tasks, else from its adapter's own stamp."""
+    """Adapter and base model of a system: its own adapter, else what the run.json of a task names. With the frequency penalty
+    that its answers were made with, if any, so that it extracts as it was scored."""
     if not system.is_dir():
         raise EtlchError(f"{system}: no such folder (expected a system such as runs/gemma/gemma_300)")
-    if (system / "adapter").is_dir():
-        return {"adapter_name_or_path": str(system / "adapter")} | _of_adapter(system / "adapter")
-    for path in sorted(system.glob(f"*/{RUN}")):
-        try:
-            run = json.loads(path.read_text(encoding="utf-8"))
-            found = _of_model(run["base_model"])
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise EtlchError(f"{path}: cannot be read ({error!r}; expected what `etlch predict` writes)") from None
-        adapter = run.get("adapter")
-        return found | ({"adapter_name_or_path": adapter} | _of_adapter(Path(adapter)) if adapter else {})
-    raise EtlchError(
-        f"{system}: no adapter there and no {RUN} in a task's folder (train it, for example `make train-300`)"
-    )
+    runs = [launch.read_stamp(path.parent, RUN) for path in sorted(system.glob(f"*/{RUN}"))]
+    adapter = str(system / "adapter") if (system / "adapter").is_dir() else _first(runs, "adapter")
+    base = _first(runs, "base_model")
+    if not adapter and not base:
+        raise EtlchError(f"{system}: no adapter there and no {RUN} of a task (train it, for example `make train-300`)")
+    found = _of_model(base) if base else {}
+    if adapter:
+        found |= {"adapter_name_or_path": adapter} | _of_adapter(Path(adapter))
+    return found | _penalty(_first([run.get("decoding", {}) for run in runs], "frequency_penalty"))
 
 
-def _penalty_of(system: Path) -> dict[str, float]:
-    """The frequency penalty that a system's answers were made with, so that it extracts as it was scored; nothing for none."""
-    for path in sorted(system.glob(f"*/{RUN}")):
-        try:
-            decoding = json.loads(path.read_text(encoding="utf-8"))["decoding"]
-            return {"frequency_penalty": float(decoding["frequency_penalty"])}
-        except (OSError, ValueError, KeyError, TypeError):
-            continue
-    return {}
+def _first(rows: list[dict[str, Any]], key: str) -> Any:
+    return next((row[key] for row in rows if row.get(key)), None)
+
+
+def _penalty(found: Any) -> dict[str, float]:
+    return {"frequency_penalty": float(found)} if isinstance(found, int | float) else {}
 
 
 def _of_adapter(adapter: Path) -> dict[str, Any]:
@@ -127,15 +120,11 @@ def _of_adapter(adapter: Path) -> dict[str, Any]:
     trained = launch.read_stamp(adapter, launch.DONE).get("config", {})
     found = _of_model(base) if (base := trained.get("model_name_or_path") or _base_of(adapter)) else {}
     found |= {key: trained[key] for key in ("template",) if trained.get(key)}
-    penalty = launch.read_stamp(adapter, DECODED).get("frequency_penalty")
-    return found | ({"frequency_penalty": float(penalty)} if isinstance(penalty, int | float) else {})
+    return found | _penalty(launch.read_stamp(adapter, DECODED).get("frequency_penalty"))
 
 
 def _base_of(adapter: Path) -> str:
-    try:
-        return str(json.loads((adapter / "adapter_config.json").read_text(encoding="utf-8"))["base_model_name_or_path"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return ""
+    return str(launch.read_stamp(adapter, "adapter_config.json").get("base_model_name_or_path") or "")
 
 
 def _demand_model(model: str) -> None:
