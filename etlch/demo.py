@@ -35,10 +35,6 @@ class Step:
     seconds: float
 
 
-def _train(config: str, folder: str, more: Sequence[str]) -> tuple[str, ...]:
-    return ("etlch.cli", "train", f"configs/{config}.yaml", f"output_dir={folder}/adapter", *more)
-
-
 def _predict(system: str, adapter: str, more: Sequence[str]) -> tuple[str, ...]:
     given = (f"adapter_name_or_path={adapter}",) if adapter else ()
     output = f"output_dir=runs/demo/{system}/predict"
@@ -61,16 +57,12 @@ def steps(quick: bool) -> list[Step]:
         return [*begin, Step("answers of the ready adapter", ready, 60), *end]
     # it goes on writing instead of answering, so 200 tokens tell enough
     untuned = Step("answers of the untuned model", _predict("untuned", "", ["max_new_tokens=200", *asked]), 85)
-    tuned = [
-        step
-        for scale, seconds in ((30, 180), (100, 390))
-        for step in (
-            Step(
-                f"train on {scale} texts a task", _train(f"short_{scale}", f"runs/demo/short_{scale}", trained), seconds
-            ),
-            Step(f"answers after {scale}", _predict(f"short_{scale}", f"runs/demo/short_{scale}/adapter", asked), 60),
-        )
-    ]
+    tuned = []
+    for scale, seconds in ((30, 180), (100, 390)):
+        name, adapter = f"short_{scale}", f"runs/demo/short_{scale}/adapter"
+        train = ("etlch.cli", "train", f"configs/{name}.yaml", f"output_dir={adapter}", *trained)
+        tuned.append(Step(f"train on {scale} texts a task", train, seconds))
+        tuned.append(Step(f"answers after {scale}", _predict(name, adapter, asked), 60))
     return [*begin, untuned, *tuned, *end]
 
 

@@ -28,7 +28,7 @@ _LEAST_ROOM = 50  # tokens of text beside which an instruction and an answer mus
 class Extractor:
     """Extracts from texts by a task card and a model. Not safe to call from two threads at once.
 
-    task: the name of a card in tasks/, or a card's path. model, adapter, system, config: see `models.config_of`. keys: what
+    task: the name of a card in tasks/, a card's path, or the card. model, adapter, system, config: see `models.config_of`. keys: what
     is wanted, for tasks that ask for fields. schema: constrain answers in JSON to the card's shape. lang: the documents'
     language, which is then not compared with the task's. chunk_tokens, overlap_tokens: how long documents are cut. engine:
     who answers, if not the model in this process.
@@ -38,7 +38,7 @@ class Extractor:
 
     def __init__(
         self,
-        task: str | Path = "entities",
+        task: str | Path | Card = "entities",
         model: str | None = None,
         adapter: str | Path | None = None,
         *,
@@ -55,7 +55,7 @@ class Extractor:
             raise EtlchError(
                 f"chunks of {chunk_tokens} tokens, {overlap_tokens} of them overlap (expected less overlap)"
             )
-        self.card = find_card(task)
+        self.card = task if isinstance(task, Card) else find_card(task)
         self.keys, self.schema, self.lang = _checked_keys(self.card, keys), schema, lang
         self.chunk_tokens, self.overlap_tokens = chunk_tokens, overlap_tokens
         self.loaded = Loaded(models.config_of(model, adapter, system, config, self.card))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,8 @@ _KEPT += (
     "enable_thinking",
 )
 
+_LOCAL = (".", "/", "models/", "runs/")
+
 
 def config_of(
     model: str | None = None,
@@ -49,7 +52,7 @@ def config_of(
         read = configs.read(config)
         found |= {key: read[key] for key in _KEPT if key in read}
     if system:
-        found |= _of_system(Path(system))
+        found |= of_system(str(system))
     if adapter:
         found |= {"adapter_name_or_path": str(adapter)} | _of_adapter(Path(adapter))
     if model:
@@ -91,19 +94,25 @@ def _of_model(model: str) -> dict[str, Any]:
     return {"model_name_or_path": found.weights.as_posix(), "template": found.template}
 
 
-def _of_system(system: Path) -> dict[str, Any]:
-    """Adapter and base model of a system: its own adapter, else what the run.json of a task names. With the frequency penalty
-    that its answers were made with, if any, so that it extracts as it was scored."""
-    if not system.is_dir():
-        raise EtlchError(f"{system}: no such folder (expected a system such as runs/gemma/gemma_300)")
-    runs = [launch.read_stamp(path.parent, RUN) for path in sorted(system.glob(f"*/{RUN}"))]
-    adapter = str(system / "adapter") if (system / "adapter").is_dir() else _first(runs, "adapter")
-    base = _first(runs, "base_model")
+def of_system(system: str) -> Config:
+    """What a system is made of: a folder of runs/, an adapter's, a model's, or a model on the Hub. With the frequency penalty that
+    its answers were made with, if any, so that it extracts as it was scored. Raises EtlchError for what is none of them."""
+    folder = Path(system)
+    runs = [launch.read_stamp(path.parent, RUN) for path in sorted(folder.glob(f"*/{RUN}"))]
+    adapters = (path for path in (folder / "adapter", folder) if (path / "adapter_config.json").is_file())
+    adapter, base = next(adapters, None) or _first(runs, "adapter"), _first(runs, "base_model")
+    on_hub = re.fullmatch(r"[\w.-]+/[\w.-]+", system) and not system.startswith(_LOCAL) and not folder.exists()
+    if not base and ((folder / "config.json").is_file() or (folder / recipe.RECIPE).is_file() or on_hub):
+        base = system
     if not adapter and not base:
-        raise EtlchError(f"{system}: no adapter there and no {RUN} of a task (train it, for example `make train-300`)")
+        what = "holds neither adapter nor model" if folder.exists() else "is not there"
+        raise EtlchError(
+            f"{system} {what} (expected a system such as runs/gemma/gemma_300, made by `make train-300`, a model's folder or a "
+            "Hub name)"
+        )
     found = _of_model(base) if base else {}
     if adapter:
-        found |= {"adapter_name_or_path": adapter} | _of_adapter(Path(adapter))
+        found |= {"adapter_name_or_path": str(adapter)} | _of_adapter(Path(adapter))
     return found | _penalty(_first([run.get("decoding", {}) for run in runs], "frequency_penalty"))
 
 
@@ -129,8 +138,7 @@ def _base_of(adapter: Path) -> str:
 
 def _demand_model(model: str) -> None:
     path = Path(make.ensure(model))
-    local = path.is_absolute() or model.startswith((".", "models/", "runs/"))
-    if local and not (path / "config.json").is_file():
+    if model.startswith(_LOCAL) and not (path / "config.json").is_file():
         raise EtlchError(
             f"{model}: no model there (expected a folder with config.json, or a Hub name such as owner/name)"
         )

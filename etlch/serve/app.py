@@ -28,16 +28,7 @@ from etlch.serve.worker import Kind, Worker
 from etlch.tasks import Card
 
 UPLOAD_SECONDS = 10.0
-_ERRORS = {
-    400: "The body cannot be read.",
-    401: "The API key is missing or wrong.",
-    408: "The body took too long to arrive.",
-    413: "The body is too large.",
-    422: "The request is not understood, or goes beyond a limit.",
-    500: "The model failed on this text.",
-    503: "The queue is full or the model still loads; see Retry-After.",
-    504: "The answer took too long.",
-}
+_ERRORS = (400, 401, 408, 413, 422, 500, 503, 504)
 
 
 class BodyLimit:
@@ -47,7 +38,7 @@ class BodyLimit:
         self.app, self.most, self.seconds = app, most, seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        size, whole = 0, False
+        size, whole = 0, scope["type"] != "http"
         deadline = asyncio.get_running_loop().time() + self.seconds
 
         async def limited() -> Message:
@@ -79,7 +70,7 @@ def _refusal(status: int, message: str) -> HTTPException:
 
 
 def create_app(
-    systems: Sequence[str], cards: Sequence[Card], worker: Worker, options: argparse.Namespace, key: str | None = None
+    systems: Sequence[str], cards: dict[str, Card], worker: Worker, options: argparse.Namespace, key: str = ""
 ) -> FastAPI:
     """The application. options: those of `etlch serve`, for its limits. key: what `/v1/` wants, if anything."""
     app = FastAPI(
@@ -91,17 +82,18 @@ def create_app(
         exception_handlers={RequestValidationError: _misunderstood, AnyHTTPException: _failed},
     )
     app.add_middleware(BodyLimit, most=options.max_body, seconds=UPLOAD_SECONDS)
-    responses = {status: {"model": bodies.Problem, "description": text} for status, text in _ERRORS.items()}
+    responses = {status: {"model": bodies.Problem} for status in _ERRORS}
     v1 = APIRouter(prefix="/v1", responses=responses, dependencies=[Security(_lock(key))] if key else [])
-    known = {card.name: card for card in cards}
+    most, seconds = options.max_chars, options.timeout
+    limits = {"body": options.max_body, "texts": options.max_texts, "chars": most, "seconds": seconds}
 
     async def answers(request: Request, body: bodies._Asked, texts: dict[str, str]) -> list[bodies.Reply]:
         """Answer texts (where they stand in the body -> text), all or none."""
         body.system = systems[0] if body.system is None else body.system
-        for problem in _problems(body, texts, systems, known, options.max_chars):
+        for problem in _problems(body, texts, systems, cards, most):
             raise HTTPException(422, problem)
         kind = (body.system, body.task, tuple(body.keys))
-        made = await _wait(request, worker.submit(kind, list(texts.values())), options.timeout)
+        made = await _wait(request, worker.submit(kind, list(texts.values())), seconds)
         return [_reply(kind, extraction) for extraction in made]
 
     @v1.post("/extract", summary="Extract from one text")
@@ -120,25 +112,7 @@ def create_app(
 
     @v1.get("/tasks", summary="Systems, tasks and limits")
     async def tasks() -> bodies.About:
-        return bodies.About(
-            systems=list(systems),
-            tasks=[
-                bodies.Task(
-                    name=card.name,
-                    title=card.title,
-                    language=card.language,
-                    part=card.format.part,
-                    needs_keys=card.format.part == "fields",
-                )
-                for card in cards
-            ],
-            limits={
-                "body": options.max_body,
-                "texts": options.max_texts,
-                "chars": options.max_chars,
-                "seconds": options.timeout,
-            },
-        )
+        return bodies.About(systems=list(systems), tasks=list(map(_about, cards.values())), limits=limits)
 
     @app.get("/health", summary="The process runs")
     async def health() -> bodies.State:
@@ -231,16 +205,14 @@ async def _wait(request: Request, futures: Sequence[Future], seconds: float) -> 
             cancelled.cancel()
 
 
-def _reply(kind: Kind, extraction: Extraction) -> bodies.Reply:
-    return bodies.Reply(
-        system=kind[0],
-        task=kind[1],
-        status=extraction.status,
-        problems=list(extraction.problems),
-        values=list(extraction.values),
-        triples=list(extraction.triples),
-        record=extraction.record.to_json(),
-    )
+def _reply(kind: Kind, made: Extraction) -> bodies.Reply:
+    told = {name: getattr(made, name) for name in ("status", "problems", "values", "triples")}
+    return bodies.Reply(system=kind[0], task=kind[1], record=made.record.to_json(), **told)
+
+
+def _about(card: Card) -> bodies.Task:
+    about = {name: getattr(card, name) for name in ("name", "title", "language")}
+    return bodies.Task(**about, part=card.format.part, needs_keys=card.format.part == "fields")
 
 
 async def _failed(_: Request, error: AnyHTTPException) -> JSONResponse:

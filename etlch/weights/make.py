@@ -13,7 +13,7 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 from etlch.errors import EtlchError
@@ -25,22 +25,20 @@ from etlch.weights.recipe import Keep, Recipe
 MADE = "made.json"  # in weights/: the fingerprint of the recipe that it was made by
 _ROOM = 5  # bytes free on the disk for each byte of a file: a copy of it, and 16 bits for each of its 4.5
 
-Say = Callable[[str], None]
-
 
 def _say(line: str) -> None:
     """Standard output belongs to what was asked for."""
     print(line, file=sys.stderr, flush=True)
 
 
-def ensure(model: str, say: Say = _say) -> str:
+def ensure(model: str) -> str:
     """`models/<name>/weights` made where it is missing or of an older recipe; any other model is left as it is.
 
     Returns the model's path or name. Raises EtlchError when it cannot be made.
     """
     path = Path(model)
     if path.name == recipes.WEIGHTS and (path.parent / recipes.RECIPE).is_file():
-        return make(recipes.read(path.parent / recipes.RECIPE), say=say).as_posix()
+        return make(recipes.read(path.parent / recipes.RECIPE)).as_posix()
     return model
 
 
@@ -53,7 +51,7 @@ def is_made(recipe: Recipe) -> bool:
     return isinstance(found, dict) and found.get("fingerprint") == recipe.fingerprint
 
 
-def make(recipe: Recipe, force: bool = False, say: Say = _say) -> Path:
+def make(recipe: Recipe, force: bool = False) -> Path:
     """Make the weights of a recipe unless they are there; returns their folder.
 
     Two at once wait for one another; one that was killed leaves nothing that counts. Raises EtlchError for a source that
@@ -63,61 +61,49 @@ def make(recipe: Recipe, force: bool = False, say: Say = _say) -> Path:
         return recipe.weights
     aside = recipe.folder / f".{recipes.WEIGHTS}.tmp"
     try:
-        with _alone(recipe.folder, say):
+        with _alone(recipe.folder):
             if is_made(recipe) and not force:  # by the one that was waited for
                 return recipe.weights
             shutil.rmtree(aside, ignore_errors=True)  # what a killed conversion left
             began = time.monotonic()
             try:
                 aside.mkdir()
-                _write(recipe, aside, say)
+                _write(recipe, aside)
                 write_text(aside / MADE, json.dumps({"fingerprint": recipe.fingerprint, "title": recipe.title}) + "\n")
                 shutil.rmtree(recipe.weights, ignore_errors=True)
                 aside.rename(recipe.weights)
             finally:
                 shutil.rmtree(aside, ignore_errors=True)
-            say(f"{recipe.weights}: made in {time.monotonic() - began:.0f} s. {recipe.licence}: {recipe.terms}")
+            _say(f"{recipe.weights}: made in {time.monotonic() - began:.0f} s. {recipe.licence}: {recipe.terms}")
     except OSError as error:
         raise EtlchError(f"{recipe.weights}: cannot be written ({error.strerror or error})") from None
     return recipe.weights
 
 
 @contextlib.contextmanager
-def _alone(folder: Path, say: Say) -> Iterator[None]:
+def _alone(folder: Path) -> Iterator[None]:
     """One conversion of a model at a time, over processes; the lock goes with the process that holds it."""
     with (folder / f".{recipes.WEIGHTS}.lock").open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            say(f"{folder}: another process is making the weights; waiting for it")
+            _say(f"{folder}: another process is making the weights; waiting for it")
             fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
 
-def _write(recipe: Recipe, folder: Path, say: Say) -> None:
-    if recipe.model:
-        from huggingface_hub import snapshot_download
-
-        say(f"{recipe.title}: from the hub, {recipe.model}")
-        try:
-            snapshot_download(recipe.model, local_dir=folder, ignore_patterns=["*.gguf", "*.pth", "original/*"])
-        except Exception as error:  # the hub's library raises whatever its libraries raise
-            from etlch.trainer import launch
-
-            said = _said(error)
-            raise EtlchError(f"model: {recipe.model}: {launch.advice(said) or said}") from None
-        return
-    say(f"{recipe.title}: {recipe.gguf.sources[0]}; read, checked and converted once, half a minute")
+def _write(recipe: Recipe, folder: Path) -> None:
+    _say(f"{recipe.title}: {recipe.gguf.sources[0]}; read, checked and converted once, half a minute")
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
         path = sources.fetch(recipe, Path(scratch) / "joined.gguf")
         free, wanted_free = shutil.disk_usage(folder).free, _ROOM * path.stat().st_size
         if free < wanted_free:
             expected = f"{free / 1e9:.1f} GB free on the disk (expected {wanted_free / 1e9:.1f})"
             raise EtlchError(f"{recipe.folder}: {expected}")
-        convert(path, recipe.keep, folder, say)
+        convert(path, recipe.keep, folder)
 
 
-def convert(path: Path, keep: Keep | None, folder: Path, say: Say = _say) -> None:
+def convert(path: Path, keep: Keep | None, folder: Path) -> None:
     """A GGUF file -> config.json, model.safetensors (bfloat16), tokenizer files, in an existing folder.
 
     Raises EtlchError for a file that is no GGUF, for an architecture or a tokenizer that is not known, and where the folder
@@ -128,7 +114,7 @@ def convert(path: Path, keep: Keep | None, folder: Path, say: Say = _say) -> Non
     before, kept = len(vocabulary.tokens), None
     if keep:
         vocabulary, kept = tokenizer.keep(vocabulary, wanted(vocabulary, keep))
-        say(f"vocabulary: {len(kept):,} of {before:,} tokens kept")
+        _say(f"vocabulary: {len(kept):,} of {before:,} tokens kept")
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
         tensors = Path(scratch) / "tensors.gguf"
         gguf_file.copy_without_tokenizer(path, tensors)

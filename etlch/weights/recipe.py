@@ -72,27 +72,17 @@ class Keep(_Strict):
 
 
 class Recipe(_Strict):
-    """A model.yaml. Either a GGUF file, or the name of a model on the hub."""
+    """A model.yaml."""
 
     title: str
     licence: str
     terms: str
     template: str
     languages: list[str] = []
-    gguf: Gguf | None = None
-    model: str = ""
+    gguf: Gguf
     keep: Keep | None = Field(None, alias="vocabulary")
     tasks: list[str] = Field([], alias="adapter")  # of the adapter that is committed beside the recipe, ready to use
-    _folder: Path
-
-    @model_validator(mode="after")
-    def _has_one_origin(self) -> Recipe:
-        if bool(self.gguf) == bool(self.model):
-            found = "both" if self.gguf else "neither"
-            raise ValueError(f"found {found} of gguf and model (expected one of them)")
-        if self.keep and not self.gguf:
-            raise ValueError("vocabulary: only that of a GGUF file can be cut")
-        return self
+    folder: Path = Path()  # of the file
 
     @field_validator("template")
     @classmethod
@@ -106,10 +96,6 @@ class Recipe(_Strict):
                 close = ", ".join(difflib.get_close_matches(template, known, n=3)) or "a template of LlamaFactory"
                 raise ValueError(f"expected for example {close}")
         return template
-
-    @property
-    def folder(self) -> Path:
-        return self._folder
 
     @property
     def name(self) -> str:
@@ -128,7 +114,11 @@ class Recipe(_Strict):
     @property
     def fingerprint(self) -> str:
         """A checksum of what the weights depend on, and of nothing else."""
-        parts = {"layout": LAYOUT, "sha256": self.gguf.sha256 if self.gguf else "", "model": self.model}
+        parts = {
+            "layout": LAYOUT,
+            "sha256": self.gguf.sha256,
+            "model": "",
+        }  # a recipe could name a model of the hub once
         parts |= {"keep": self.keep.model_dump() if self.keep else None}
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
@@ -155,20 +145,14 @@ def label(model: str) -> str:
 
 def read(path: Path) -> Recipe:
     """Raises ManyErrors with every problem of the file, each with its line."""
-    keys = ", ".join(field.alias or name for name, field in Recipe.model_fields.items())
-    file = yamlfile.read(path, f"the keys {keys}")
+    file = yamlfile.read(path, "title, licence, terms, template, gguf and what docs/models.md has besides")
     try:
-        recipe = Recipe.model_validate(file.data)
+        return Recipe.model_validate(file.data).model_copy(update={"folder": path.parent})
     except ValidationError as error:
         raise ManyErrors([f"{file.where(*found['loc'])}: {_told(found)}" for found in error.errors()]) from None
-    recipe._folder = path.parent
-    return recipe
 
 
 def _told(problem: Any) -> str:
-    """pydantic's finding as `key: found ... (expected ...)`; what is said of a whole file names its keys itself."""
-    reason = problem["msg"].removeprefix("Value error, ")
-    if not problem["loc"]:
-        return reason
+    """pydantic's finding as `key: found ... (expected ...)`."""
     found = "" if problem["type"] == "missing" else f"found {problem['input']!r:.80} "
-    return f"{'.'.join(map(str, problem['loc']))}: {found}({reason})"
+    return f"{'.'.join(map(str, problem['loc']))}: {found}({problem['msg'].removeprefix('Value error, ')})"

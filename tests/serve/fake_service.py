@@ -67,7 +67,7 @@ def main() -> int:
         ["serve", *systems, "--port", "0", *(f"--{name}={value}" for name, value in limits.items())]
     )
 
-    def load(systems, options):
+    def load(systems, cards, options):
         if "broken" in systems:
             raise EtlchError("models/broken: no weights there (expected model.safetensors)")
         if "late" in systems:
