@@ -6,13 +6,15 @@ A step is a command; what is finished is not run again, because the commands the
 from __future__ import annotations
 
 import os
-import re
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
+
+from tqdm import tqdm
 
 from etlch import machine
 from etlch.errors import EtlchError
@@ -21,8 +23,7 @@ from etlch.weights import recipe
 
 LOG = Path("runs/demo/demo.log")
 PREDICT = "configs/short_predict.yaml"
-_PROGRESS = re.compile(rb"(\d+)/(\d+) \[")  # tqdm's
-_INTERVAL = 1.0  # seconds between looks at the log
+_INTERVAL = 1.0  # seconds between looks at a step
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,10 +33,6 @@ class Step:
     title: str
     command: tuple[str, ...]
     seconds: float
-
-
-def _train(config: str, folder: str, more: Sequence[str]) -> tuple[str, ...]:
-    return ("etlch.cli", "train", f"configs/{config}.yaml", f"output_dir={folder}/adapter", *more)
 
 
 def _predict(system: str, adapter: str, more: Sequence[str]) -> tuple[str, ...]:
@@ -60,16 +57,12 @@ def steps(quick: bool) -> list[Step]:
         return [*begin, Step("answers of the ready adapter", ready, 60), *end]
     # it goes on writing instead of answering, so 200 tokens tell enough
     untuned = Step("answers of the untuned model", _predict("untuned", "", ["max_new_tokens=200", *asked]), 85)
-    tuned = [
-        step
-        for scale, seconds in ((30, 180), (100, 390))
-        for step in (
-            Step(
-                f"train on {scale} texts a task", _train(f"short_{scale}", f"runs/demo/short_{scale}", trained), seconds
-            ),
-            Step(f"answers after {scale}", _predict(f"short_{scale}", f"runs/demo/short_{scale}/adapter", asked), 60),
-        )
-    ]
+    tuned = []
+    for scale, seconds in ((30, 180), (100, 390)):
+        name, adapter = f"short_{scale}", f"runs/demo/short_{scale}/adapter"
+        train = ("etlch.cli", "train", f"configs/{name}.yaml", f"output_dir={adapter}", *trained)
+        tuned.append(Step(f"train on {scale} texts a task", train, seconds))
+        tuned.append(Step(f"answers after {scale}", _predict(name, adapter, asked), 60))
     return [*begin, untuned, *tuned, *end]
 
 
@@ -77,49 +70,31 @@ def run(quick: bool) -> None:
     """Run the demo. Raises EtlchError with the end of the log when a step fails."""
     todo = steps(quick)
     LOG.parent.mkdir(parents=True, exist_ok=True)
-    began = time.monotonic()
-    with LOG.open("wb") as log:
+    seconds, began = sum(step.seconds for step in todo), time.monotonic()
+    layout = "{desc} |{bar}| about {remaining} left"
+    with LOG.open("wb") as log, tqdm(total=seconds, bar_format=layout, disable=None, leave=False) as bar:
         for number, step in enumerate(todo, start=1):
-            left = sum(later.seconds for later in todo[number:])
-            _do(step, f"[{number}/{len(todo)}] {step.title}", left, log)
-    minutes, seconds = divmod(round(time.monotonic() - began), 60)
-    print(f"done in {minutes}:{seconds:02}: report/index.html (what the steps printed: {LOG})")
+            _do(step, f"[{number}/{len(todo)}] {step.title}", log, bar)
+    print(f"done in {time.monotonic() - began:.0f} s: report/index.html (what the steps printed: {LOG})")
 
 
-def _do(step: Step, title: str, left: float, log) -> None:
-    started, position = time.monotonic(), log.tell()
+def _do(step: Step, title: str, log: BinaryIO, bar: tqdm) -> None:
+    """Run a step; the bar goes on by the seconds that it takes, up to those that it took on two idle cores."""
     environment = os.environ | {"PYTHONUNBUFFERED": "1"}
     process = subprocess.Popen([sys.executable, "-m", *step.command], stdout=log, stderr=log, env=environment)
-    show = _line if sys.stdout.isatty() else lambda text: None
+    began, begun_at = time.monotonic(), bar.n
+    bar.set_description(title)
     try:
         while process.poll() is None:
-            done = _share(log.name, position)
-            spent = time.monotonic() - started
-            rest = spent / done - spent if done else max(step.seconds - spent, 0)
-            show(f"{title}{f' {done:.0%}' if done else ''}, about {_minutes(rest + left)} left")
             time.sleep(_INTERVAL)
+            bar.n = begun_at + min(time.monotonic() - began, step.seconds)
+            bar.refresh()
     finally:
         if process.poll() is None:
             process.terminate()
             process.wait()
-    show("")
     if process.returncode:
         tail = Path(log.name).read_bytes()[-1500:].decode("utf-8", "replace").strip().splitlines()
         raise EtlchError(f"{title}: failed; the end of {log.name}:\n" + "\n".join(tail[-8:]))
-    print(f"{title}: {_minutes(time.monotonic() - started)}", flush=True)
-
-
-def _share(log: str, position: int) -> float:
-    """How much of a step is done, by the last bar that it drew; 0 where there is none yet."""
-    with open(log, "rb") as handle:
-        handle.seek(position)
-        found = _PROGRESS.findall(handle.read()[-4000:])
-    return int(found[-1][0]) / max(int(found[-1][1]), 1) if found else 0.0
-
-
-def _minutes(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"
-
-
-def _line(text: str) -> None:
-    print(f"\r\033[K{text}", end="", flush=True)
+    bar.n = begun_at + step.seconds
+    bar.write(f"{title}: {time.monotonic() - began:.0f} s")

@@ -119,9 +119,7 @@ def card(adapter: Path, config: Config, report: Path) -> str:
     stamp = runs.read_stamp(adapter, runs.DONE)
     name = adapter.parent.name if adapter.name == "adapter" else adapter.name
     front: dict[str, Any] = {"base_model": base, "library_name": "transformers", "pipeline_tag": "text-generation"}
-    front |= {"tags": ["information-extraction", "llama-factory", "lora", "merged"]}
-    if licence := _licence_of(Path(base)):
-        front["license"] = licence
+    front |= {"tags": ["information-extraction", "llama-factory", "lora", "merged"]} | _licence_of(Path(base))
     head = f"---\n{yaml.safe_dump(front, sort_keys=False, allow_unicode=True)}---\n\n# {name}\n\n"
     about = f"`{base}` with the LoRA adapter `{name}` merged into it ({config['infer_dtype']})."
     licence_note = f"## Licence\n\nThat of the base model, `{base}`, holds for its derivatives, too."
@@ -129,14 +127,14 @@ def card(adapter: Path, config: Config, report: Path) -> str:
     return head + "\n\n".join(parts) + "\n"
 
 
-def _licence_of(base: Path) -> str:
+def _licence_of(base: Path) -> dict[str, str]:
     """The licence that a local base model's card states."""
+    from huggingface_hub.repocard import metadata_load
+
     try:
-        _, front, _ = (base / "README.md").read_text(encoding="utf-8").split("---\n", 2)
-        found = yaml.safe_load(front)
-    except (OSError, ValueError, yaml.YAMLError):
-        return ""
-    return str(found.get("license") or "") if isinstance(found, dict) else ""
+        return {"license": str(metadata_load(base / "README.md")["license"])}
+    except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError):
+        return {}
 
 
 def _training(stamp: dict) -> str:
@@ -145,12 +143,10 @@ def _training(stamp: dict) -> str:
         return "## Training\n\nThe adapter has no record of its training (it was not made by `etlch train`)."
     keys = ("dataset", "num_train_epochs", "learning_rate", "lora_rank", "lora_alpha", "lora_dropout")
     keys += ("per_device_train_batch_size", "gradient_accumulation_steps", "cutoff_len", "seed")
-    rows = [f"| {key} | {stamp['config'][key]} |" for key in keys if key in stamp["config"]]
-    rows += [f"| {name} | {version} |" for name, version in stamp.get("versions", {}).items()]
-    rows += [f"| seconds | {stamp['seconds']} |"] if "seconds" in stamp else []
-    return "\n".join(
-        ["## Training", "", "By LlamaFactory, supervised fine-tuning with LoRA.", "", "| | |", "|---|---|", *rows]
-    )
+    told = {key: stamp["config"][key] for key in keys if key in stamp["config"]} | stamp.get("versions", {})
+    told |= {"seconds": stamp["seconds"]} if "seconds" in stamp else {}
+    rows = "\n".join(f"| {key} | {value} |" for key, value in told.items())
+    return f"## Training\n\nBy LlamaFactory, supervised fine-tuning with LoRA.\n\n| | |\n|---|---|\n{rows}"
 
 
 def _scores(name: str, base: str, adapter: Path, report: Path) -> str:
@@ -189,11 +185,7 @@ def _prompts(stamp: dict) -> str:
     """The prompts that the model was trained on: `{text}` is the article."""
     trained = str(stamp.get("config", {}).get("dataset", ""))
     cards = [card for card in load_cards() if f"{card.family}_{card.name}_" in trained]
-    lines = [
-        "## How it is asked",
-        "",
-        "One user message: the instruction, a line break, the text. Greedy decoding, the default here.",
-    ]
+    lines = ["## How it is asked", "", "One user message: the instruction, a line break, the text. Greedy by default."]
     for task in cards:
         lines += ["", f"`{task.name}` ({task.title}):", "", "```json"]
         lines += [dump_json({"role": "user", "content": task.instruction + "\n{text}"}), "```"]

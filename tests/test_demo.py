@@ -35,7 +35,6 @@ def test_a_line_a_step_and_the_rest_in_the_log(folder, monkeypatch, capsys):
     lines = capsys.readouterr().out.splitlines()
     assert [line[:14] for line in lines[:2]] == ["[1/2] be noisy", "[2/2] be noisy"] and len(lines) == 3
     assert (folder / demo.LOG).read_text().count("much") == 2
-    assert demo._share(str(demo.LOG), 0) == 0.75
 
 
 def test_a_step_that_fails_ends_the_demo(folder, monkeypatch):

@@ -9,8 +9,8 @@ import os
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from etlch.errors import EtlchError
@@ -18,31 +18,6 @@ from etlch.extract import documents, writers
 from etlch.extract.documents import Document
 from etlch.extract.extractor import Extractor
 from etlch.extract.values import Extraction
-
-
-@dataclass(slots=True)
-class Tally:
-    """What came out, for the line at the end."""
-
-    fine: int = 0
-    failed: int = 0
-    values: int = 0
-    absent: int = 0
-    tokens: int = 0
-
-    def add(self, found: Extraction) -> None:
-        self.fine += found.status in ("ok", "repaired")
-        self.failed += found.status not in ("ok", "repaired")
-        self.values += len(found.values)
-        self.absent += sum(value.span is None for value in found.values)
-        self.tokens += found.tokens
-
-    def line(self, seconds: float) -> str:
-        total = self.fine + self.failed
-        return (
-            f"{total:,} document{'s' * (total != 1)}, {self.failed:,} failed; {self.values:,} values, {self.absent:,} of "
-            f"them not found in the text; {seconds:.1f} s, {self.tokens / max(seconds, 1e-9):,.0f} answer tokens/s"
-        )
 
 
 def run(options: argparse.Namespace) -> int:
@@ -94,28 +69,35 @@ def _documents(options: argparse.Namespace) -> Iterator[Document]:
 
 
 def _write(options: argparse.Namespace, extractor: Extractor, asked: Iterable[Document], writer: writers.Writer) -> int:
-    tally, began = Tally(), time.monotonic()
-    with writers.opened(options.out) as handle:
-        handle.write(writer.head())
-        for found in _shown(extractor.extract_many(asked)):
+    from tqdm import tqdm
+
+    count: Counter[str] = Counter()
+    began = time.monotonic()
+
+    def kept() -> Iterator[Extraction]:
+        """What is written, counted; and why the others are not."""
+        for found in tqdm(extractor.extract_many(asked), unit=" documents", disable=None, dynamic_ncols=True):
             if options.strict:
                 found = found.found_only()
-            tally.add(found)
-            if found.status in ("failed", "invalid"):
+            failed = found.status not in ("ok", "repaired")
+            count.update(documents=1, failed=failed, values=len(found.values), tokens=found.tokens)
+            count["absent"] += sum(value.span is None for value in found.values)
+            if failed:
                 why = found.problems[0] if found.problems else "the answer could not be read"
                 print(f"failed: {found.id}: {why}", file=sys.stderr)
             if found.status != "failed":
-                handle.write(writer.row(found))
+                yield found
                 handle.flush()
-        if not tally.fine:
+
+    with writers.opened(options.out) as handle:
+        writer(handle, kept())
+        if count["failed"] == count["documents"]:
             raise EtlchError("no document could be extracted from")
-        handle.write(writer.foot())
-    print(tally.line(time.monotonic() - began), file=sys.stderr)
-    return 1 if tally.failed else 0
-
-
-def _shown(found: Iterator[Extraction]) -> Iterator[Extraction]:
-    """The same, with their number on the terminal."""
-    from tqdm import tqdm
-
-    return iter(tqdm(found, unit=" documents", disable=None, dynamic_ncols=True))
+    seconds = time.monotonic() - began
+    print(
+        f"{count['documents']:,} document{'s' * (count['documents'] != 1)}, {count['failed']:,} failed; "
+        f"{count['values']:,} values, {count['absent']:,} of them not found in the text; {seconds:.1f} s, "
+        f"{count['tokens'] / max(seconds, 1e-9):,.0f} answer tokens/s",
+        file=sys.stderr,
+    )
+    return 1 if count["failed"] else 0

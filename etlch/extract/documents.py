@@ -72,52 +72,38 @@ def _document(name: str, data: bytes, encoding: str) -> Document:
 
 
 def _table(path: Path, column: str, encoding: str) -> Iterator[Document]:
-    rows = {".parquet": _parquet, ".jsonl": _jsonl}.get(path.suffix.lower())
-    for number, row in rows(path, column) if rows else _csv(path, column, encoding):
-        text = row.get(column or DEFAULT_COLUMN)
-        name = str(row.get("id") or f"{path.as_posix()}:{number}")
-        if text is None or isinstance(text, str):
-            yield Document(name, text or "")
-        else:
-            yield Document(name, "", f"found {type(text).__name__} in the text column (expected a text)")
-
-
-def _demand(path: Path, column: str, columns: Sequence[str]) -> None:
-    wanted = column or DEFAULT_COLUMN
-    if wanted not in columns:
-        shown = ", ".join(map(str, columns)) or "none"
-        raise EtlchError(f"{path}: no column {wanted!r} (expected one of its columns with --text-column: {shown})")
-
-
-def _csv(path: Path, column: str, encoding: str) -> Iterator[tuple[int, dict[str, Any]]]:
-    csv.field_size_limit(2**31 - 1)
+    column = column or DEFAULT_COLUMN
     try:
-        with path.open(encoding="utf-8-sig" if encoding.lower() == "utf-8" else encoding, newline="") as handle:
-            reader = csv.DictReader(handle, delimiter="\t" if path.suffix.lower() == ".tsv" else ",")
-            _demand(path, column, reader.fieldnames or [])
-            for row in reader:
-                yield reader.line_num, row
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        for number, row in _rows(path, column, encoding):
+            if not isinstance(row, dict):
+                raise EtlchError(f"{path}:{number}: found {type(row).__name__} (expected an object with a text)")
+            if column not in row:
+                shown = ", ".join(map(str, row)) or "none"
+                expected = f"expected one of its columns with --text-column: {shown}"
+                raise EtlchError(f"{path}: no column {column!r} ({expected})")
+            name, text = str(row.get("id") or f"{path.as_posix()}:{number}"), row[column]
+            if text is None or isinstance(text, str):
+                yield Document(name, text or "")
+            else:
+                yield Document(name, "", f"found {type(text).__name__} in the text column (expected a text)")
+    except (OSError, ValueError, LookupError, csv.Error) as error:  # pyarrow's are ValueErrors, too
         raise EtlchError(f"{path}: cannot be read as a table ({error})") from None
 
 
-def _parquet(path: Path, column: str) -> Iterator[tuple[int, dict[str, Any]]]:
-    import pyarrow
-    import pyarrow.parquet
+def _rows(path: Path, column: str, encoding: str) -> Iterator[tuple[int, Any]]:
+    """(line or number, row), one at a time."""
+    if path.suffix.lower() == ".jsonl":
+        yield from read_jsonl(path)
+    elif path.suffix.lower() == ".parquet":
+        import pyarrow.parquet
 
-    try:
         file = pyarrow.parquet.ParquetFile(path)
-        _demand(path, column, file.schema_arrow.names)
-        wanted = [name for name in ("id", column or DEFAULT_COLUMN) if name in file.schema_arrow.names]
-        rows = (row for batch in file.iter_batches(256, columns=wanted) for row in batch.to_pylist())
-        yield from enumerate(rows, start=1)
-    except (OSError, pyarrow.ArrowException) as error:
-        raise EtlchError(f"{path}: cannot be read as Parquet ({error})") from None
-
-
-def _jsonl(path: Path, column: str) -> Iterator[tuple[int, dict[str, Any]]]:
-    for number, row in read_jsonl(path):
-        if not isinstance(row, dict):
-            raise EtlchError(f"{path}:{number}: found {type(row).__name__} (expected an object with a text)")
-        _demand(path, column, list(row))
-        yield number, row
+        names = file.schema_arrow.names
+        wanted = [name for name in ("id", column) if name in names] if column in names else names
+        batches = file.iter_batches(256, columns=wanted)
+        yield from enumerate((row for batch in batches for row in batch.to_pylist()), start=1)
+    else:
+        csv.field_size_limit(2**31 - 1)
+        with path.open(encoding="utf-8-sig" if encoding.lower() == "utf-8" else encoding, newline="") as handle:
+            reader = csv.DictReader(handle, delimiter="\t" if path.suffix.lower() == ".tsv" else ",")
+            yield from ((reader.line_num, row) for row in reader)

@@ -27,7 +27,7 @@ _LEAST_ROOM = 50  # tokens of text beside which an instruction and an answer mus
 class Extractor:
     """Extracts from texts by a task card and a model. Not safe to call from two threads at once.
 
-    task: the name of a card in tasks/, or a card's path. model, adapter, system, config: see `models.config_of`. keys: what
+    task: the name of a card in tasks/, a card's path, or the card. model, adapter, system, config: see `models.config_of`. keys: what
     is wanted, for tasks that ask for fields. schema: constrain answers in JSON to the card's shape. lang: the documents'
     language, which is then not compared with the task's. chunk_tokens, overlap_tokens: how long documents are cut. engine:
     who answers, if not the model in this process.
@@ -37,7 +37,7 @@ class Extractor:
 
     def __init__(
         self,
-        task: str | Path = "entities",
+        task: str | Path | Card = "entities",
         model: str | None = None,
         adapter: str | Path | None = None,
         *,
@@ -54,7 +54,7 @@ class Extractor:
             raise EtlchError(
                 f"chunks of {chunk_tokens} tokens, {overlap_tokens} of them overlap (expected less overlap)"
             )
-        self.card = find_card(task)
+        self.card = task if isinstance(task, Card) else find_card(task)
         self.keys, self.schema, self.lang = _checked_keys(self.card, keys), schema, lang
         self.chunk_tokens, self.overlap_tokens = chunk_tokens, overlap_tokens
         self.loaded = Loaded(models.config_of(model, adapter, system, config, self.card))
@@ -81,7 +81,7 @@ class Extractor:
                 if len(window) == WINDOW:
                     self._answer(window)
                     window.clear()
-            while opened and opened[0].answered:
+            while opened and len(opened[0].parts) == len(opened[0].pieces):
                 yield self._closed(opened.popleft())
         self._answer(window)
         yield from map(self._closed, opened)
@@ -91,7 +91,7 @@ class Extractor:
         """The model in this process; loading it is put off until something is asked."""
         from etlch.infer.local import LocalEngine
 
-        with _stdout_to_stderr():
+        with contextlib.redirect_stdout(sys.stderr):  # standard output is for results; LlamaFactory logs there
             self.loaded.model  # noqa: B018 - loads
         return LocalEngine(self.loaded)
 
@@ -100,7 +100,7 @@ class Extractor:
         """Tokens of text that a prompt may have, so that the prompt and the longest answer fit in the model's context."""
         from transformers import AutoConfig
 
-        with _stdout_to_stderr():
+        with contextlib.redirect_stdout(sys.stderr):
             asked = len(self._prompt("").ids)
         config = AutoConfig.from_pretrained(self.loaded.config["model_name_or_path"]).get_text_config()
         context = getattr(config, "max_position_embeddings", None) or sys.maxsize
@@ -119,23 +119,37 @@ class Extractor:
         if not problem and not self.lang:
             problem = language.mismatch(document.text, self.card.language)
         if problem:
-            return _Open(replace(document, problem=problem))
+            return _Open(replace(document, problem=problem), [])
         room = self._room
         return _Open(document, chunks.cut(document.text, self._count, room, min(self.overlap_tokens, room // 2)))
 
     def _count(self, texts: list[str]) -> list[int]:
-        return (
-            [len(ids) for ids in self.loaded.tokenizer(texts, add_special_tokens=False)["input_ids"]] if texts else []
-        )
+        read = self.loaded.tokenizer
+        return [len(ids) for ids in read(texts, add_special_tokens=False)["input_ids"]] if texts else []
 
     def _answer(self, window: list[tuple[_Open, int]]) -> None:
         """Ask about pieces, longest first as the engine likes, and keep what can be read of the answers."""
         todo = [(number, self._prompt(opened.text(piece))) for number, (opened, piece) in enumerate(window)]
-        if not todo:
-            return
-        for made in self.engine.answers(todo):
+        for made in self.engine.answers(todo) if todo else ():
             opened, piece = window[made.row]
-            opened.keep(piece, self._read(made, opened.text(piece)), made, opened.pieces[piece][0])
+            opened.parts[piece] = self._part(made, opened, piece)
+
+    def _part(self, made: Made, opened: _Open, piece: int) -> Extraction:
+        """What the answer to one piece of a document says."""
+        text, (start, end) = opened.text(piece), opened.pieces[piece]
+        parsed = self._read(made, text)
+        found, triples = values.placed(parsed, text, start)
+        where = f"{start}-{end}: " if len(opened.pieces) > 1 else ""
+        return Extraction(
+            opened.document.id,
+            self.card.name,
+            text,
+            status=parsed.status,
+            problems=tuple(where + problem for problem in parsed.problems),
+            values=tuple(found),
+            triples=tuple(triples),
+            tokens=made.tokens,
+        )
 
     def _read(self, made: Made, text: str) -> Parsed:
         parsed = self.card.parse(made.answer, self._record(text))
@@ -163,28 +177,17 @@ class Extractor:
         if document.problem:
             return Extraction(**about, status="failed", problems=(document.problem,))
         parts = [opened.parts[piece] for piece in sorted(opened.parts)]
+        kinds = {part.status for part in parts}
         triples, ends = values.merged_triples(t for part in parts for t in part.triples)
         found = values.merged_values((v for part in parts for v in part.values), once=part == "fields")
         return Extraction(
             **about,
-            status=_status([part.status for part in parts]),
-            problems=tuple(_problems(parts)),
+            status=kinds.pop() if len(kinds) == 1 else "repaired",  # of several pieces some could not be read
+            problems=tuple(problem for part in parts for problem in part.problems),
             values=ends if part == "triples" else found,
             triples=triples,
             tokens=sum(part.tokens for part in parts),
         )
-
-
-@dataclass(frozen=True, slots=True)
-class _Part:
-    """What the answer to one piece of a document says."""
-
-    span: tuple[int, int]
-    status: str
-    problems: tuple[str, ...]
-    values: list[values.Value]
-    triples: list[values.Relation]
-    tokens: int
 
 
 @dataclass(slots=True)
@@ -192,20 +195,12 @@ class _Open:
     """A document whose pieces are being asked about."""
 
     document: Document
-    pieces: list[tuple[int, int]] = field(default_factory=list)
-    parts: dict[int, _Part] = field(default_factory=dict)
-
-    @property
-    def answered(self) -> bool:
-        return len(self.parts) == len(self.pieces)
+    pieces: list[tuple[int, int]]
+    parts: dict[int, Extraction] = field(default_factory=dict)
 
     def text(self, piece: int) -> str:
         start, end = self.pieces[piece]
         return self.document.text[start:end]
-
-    def keep(self, piece: int, parsed: Parsed, made: Made, start: int) -> None:
-        found, triples = values.placed(parsed, self.text(piece), start)
-        self.parts[piece] = _Part(self.pieces[piece], parsed.status, parsed.problems, found, triples, made.tokens)
 
 
 def find_card(task: str | Path, folder: Path = Path("tasks")) -> Card:
@@ -234,23 +229,3 @@ def _checked_keys(card: Card, keys: Sequence[str]) -> tuple[str, ...]:
             f"keys: found {found} (expected the fields wanted, each once, for task {card.name!r}: --keys a,b)"
         )
     return keys
-
-
-def _status(found: list[str]) -> str:
-    """`invalid` when nothing could be read, `ok` when everything is to the letter."""
-    kinds = set(found)
-    return kinds.pop() if len(kinds) == 1 else "repaired"
-
-
-def _problems(parts: list[_Part]) -> Iterator[str]:
-    """The problems of all pieces, with their place when there are several."""
-    for part in parts:
-        for problem in part.problems:
-            yield f"{part.span[0]}-{part.span[1]}: {problem}" if len(parts) > 1 else problem
-
-
-@contextlib.contextmanager
-def _stdout_to_stderr() -> Iterator[None]:
-    """Standard output is for results; LlamaFactory logs there."""
-    with contextlib.redirect_stdout(sys.stderr):
-        yield

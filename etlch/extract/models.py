@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
+import re
 import sys
 from pathlib import Path
 from typing import Any
 
-from etlch import machine, runs
+from etlch import machine
 from etlch.errors import EtlchError
+from etlch.runs import DECODED, DONE, RUN, read_stamp
 from etlch.tasks import Card
 from etlch.trainer import configs
 from etlch.trainer.configs import Config
@@ -26,6 +27,8 @@ _KEPT += (
     "default_system",
     "enable_thinking",
 )
+
+_LOCAL = (".", "/", "models/", "runs/")
 
 
 def config_of(
@@ -49,7 +52,7 @@ def config_of(
         read = configs.read(config)
         found |= {key: read[key] for key in _KEPT if key in read}
     if system:
-        found |= _of_system(Path(system)) | _penalty_of(Path(system))
+        found |= of_system(str(system))
     if adapter:
         found |= {"adapter_name_or_path": str(adapter)} | _of_adapter(Path(adapter))
     if model:
@@ -91,56 +94,51 @@ def _of_model(model: str) -> dict[str, Any]:
     return {"model_name_or_path": found.weights.as_posix(), "template": found.template}
 
 
-def _of_system(system: Path) -> dict[str, Any]:
-    """Base model and adapter of a system, from the run.json of one of its tasks, else from its adapter's own stamp."""
-    if not system.is_dir():
-        raise EtlchError(f"{system}: no such folder (expected a system such as runs/gemma/gemma_300)")
-    if (system / "adapter").is_dir():
-        return {"adapter_name_or_path": str(system / "adapter")} | _of_adapter(system / "adapter")
-    for path in sorted(system.glob(f"*/{runs.RUN}")):
-        try:
-            run = json.loads(path.read_text(encoding="utf-8"))
-            found = _of_model(run["base_model"])
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise EtlchError(f"{path}: cannot be read ({error!r}; expected what `etlch predict` writes)") from None
-        adapter = run.get("adapter")
-        return found | ({"adapter_name_or_path": adapter} | _of_adapter(Path(adapter)) if adapter else {})
-    raise EtlchError(
-        f"{system}: no adapter there and no {runs.RUN} in a task's folder (train it, for example `make train-300`)"
-    )
+def of_system(system: str) -> Config:
+    """What a system is made of: a folder of runs/, an adapter's, a model's, or a model on the Hub. With the frequency penalty that
+    its answers were made with, if any, so that it extracts as it was scored. Raises EtlchError for what is none of them."""
+    folder = Path(system)
+    told = [read_stamp(path.parent, RUN) for path in sorted(folder.glob(f"*/{RUN}"))]
+    adapters = (path for path in (folder / "adapter", folder) if (path / "adapter_config.json").is_file())
+    adapter, base = next(adapters, None) or _first(told, "adapter"), _first(told, "base_model")
+    on_hub = re.fullmatch(r"[\w.-]+/[\w.-]+", system) and not system.startswith(_LOCAL) and not folder.exists()
+    if not base and ((folder / "config.json").is_file() or (folder / recipe.RECIPE).is_file() or on_hub):
+        base = system
+    if not adapter and not base:
+        what = "holds neither adapter nor model" if folder.exists() else "is not there"
+        raise EtlchError(
+            f"{system} {what} (expected a system such as runs/gemma/gemma_300, made by `make train-300`, a model's folder or a "
+            "Hub name)"
+        )
+    found = _of_model(base) if base else {}
+    if adapter:
+        found |= {"adapter_name_or_path": str(adapter)} | _of_adapter(Path(adapter))
+    return found | _penalty(_first([run.get("decoding", {}) for run in told], "frequency_penalty"))
 
 
-def _penalty_of(system: Path) -> dict[str, float]:
-    """The frequency penalty that a system's answers were made with, so that it extracts as it was scored; nothing for none."""
-    for path in sorted(system.glob(f"*/{runs.RUN}")):
-        try:
-            decoding = json.loads(path.read_text(encoding="utf-8"))["decoding"]
-            return {"frequency_penalty": float(decoding["frequency_penalty"])}
-        except (OSError, ValueError, KeyError, TypeError):
-            continue
-    return {}
+def _first(rows: list[dict[str, Any]], key: str) -> Any:
+    return next((row[key] for row in rows if row.get(key)), None)
+
+
+def _penalty(found: Any) -> dict[str, float]:
+    return {"frequency_penalty": float(found)} if isinstance(found, int | float) else {}
 
 
 def _of_adapter(adapter: Path) -> dict[str, Any]:
     """Base model and template that an adapter was trained with, as far as it says so, and how its answers were made."""
-    trained = runs.read_stamp(adapter, runs.DONE).get("config", {})
+    trained = read_stamp(adapter, DONE).get("config", {})
     found = _of_model(base) if (base := trained.get("model_name_or_path") or _base_of(adapter)) else {}
     found |= {key: trained[key] for key in ("template",) if trained.get(key)}
-    penalty = runs.read_stamp(adapter, runs.DECODED).get("frequency_penalty")
-    return found | ({"frequency_penalty": float(penalty)} if isinstance(penalty, int | float) else {})
+    return found | _penalty(read_stamp(adapter, DECODED).get("frequency_penalty"))
 
 
 def _base_of(adapter: Path) -> str:
-    try:
-        return str(json.loads((adapter / "adapter_config.json").read_text(encoding="utf-8"))["base_model_name_or_path"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return ""
+    return str(read_stamp(adapter, "adapter_config.json").get("base_model_name_or_path") or "")
 
 
 def _demand_model(model: str) -> None:
     path = Path(make.ensure(model))
-    local = path.is_absolute() or model.startswith((".", "models/", "runs/"))
-    if local and not (path / "config.json").is_file():
+    if model.startswith(_LOCAL) and not (path / "config.json").is_file():
         raise EtlchError(
             f"{model}: no model there (expected a folder with config.json, or a Hub name such as owner/name)"
         )

@@ -3,106 +3,114 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import ipaddress
 import os
+import signal
 import socket
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from pathlib import Path
+
+import uvicorn
 
 from etlch.errors import EtlchError
-from etlch.serve.app import Service, create_app
-from etlch.serve.extractors import Extractors
-from etlch.serve.server import serve, take_port
-from etlch.serve.systems import Limits, System, read_systems
-from etlch.serve.worker import Factory, Worker
+from etlch.extract import models
+from etlch.extract.extractor import Extractor, find_card
+from etlch.infer.loading import Loaded
+from etlch.infer.local import LocalEngine
+from etlch.serve import app
+from etlch.serve.worker import ExtractorOf, Worker
 from etlch.tasks import Card, load_cards
+from etlch.weights import recipe
 
-_OPTIONS = {
-    "body": "max-body",
-    "texts": "max-texts",
-    "chars": "max-chars",
-    "queue": "max-queue",
-    "batch": "batch",
-    "seconds": "timeout",
-}
+MOST_CONNECTIONS = 512
+_KEPT = 256  # extractors: one for each system, task and choice of keys
 
 
-def run(options: argparse.Namespace) -> None:
-    """`etlch serve` with its options. Raises EtlchError."""
-    limits = Limits(
-        body=options.max_body,
-        texts=options.max_texts,
-        chars=options.max_chars,
-        queue=options.max_queue,
-        batch=options.batch,
-        seconds=options.timeout,
-    )
-    address = (options.host, options.port)
-    extractors = Extractors(options.schema, options.lang, options.config)
-    start(extractors, options.system, options.task, address, limits, key_of(options.key_env), options.log)
+def load(systems: dict[str, str], cards: dict[str, Card], options: argparse.Namespace) -> ExtractorOf:
+    """Load the model of each system; (system, task, keys) -> its extractor. Raises EtlchError."""
+    engines = {}
+    for name, system in systems.items():
+        loaded = Loaded(models.config_of(system=system, config=options.config))
+        with contextlib.redirect_stdout(sys.stderr):  # LlamaFactory logs there
+            loaded.model  # noqa: B018 - loads
+        engines[name] = LocalEngine(loaded)
+
+    @lru_cache(_KEPT)
+    def extractor(name: str, task: str, keys: tuple[str, ...]) -> Extractor:
+        how = {"config": options.config, "schema": options.schema, "lang": options.lang}
+        made = Extractor(cards[task], system=systems[name], **how, keys=keys, engine=engines[name])
+        made.loaded = engines[name].loaded  # the same, and its tokenizer is there already
+        return made
+
+    return extractor
 
 
-def start(
-    factory: Factory,
-    given: list[str],
-    tasks: Sequence[str],
-    address: tuple[str, int],
-    limits: Limits,
-    key: str | None,
-    log: bool = False,
-) -> None:
-    """Serve systems (`NAME=FOLDER`) and tasks (none: all of tasks/) at (host, port). Raises EtlchError."""
-    check_limits(limits)
-    systems = read_systems(given)
-    cards = chosen_cards(tasks)
-    taken = take_port(*address)
-    worker = Worker(factory, systems, [card.name for card in cards], limits.queue, limits.batch)
-    app = create_app(Service(systems, cards, worker, limits), key)
-    print("\n".join(greeting(taken, systems, cards, key)), flush=True)
-    serve(app, worker, taken, limits, log)
-
-
-def chosen_cards(tasks: Sequence[str]) -> list[Card]:
-    """The task cards of these names; without names, of every task that asks one question a text.
-
-    Raises EtlchError for a name without such a card.
-    """
-    cards = {card.name: card for card in load_cards() if card.format.can.types != "one a turn"}
-    for name in tasks:
-        if name not in cards:
-            raise EtlchError(f"--task: found {name!r} (expected some of {', '.join(cards)})")
-    return [cards[name] for name in tasks or cards]
-
-
-def check_limits(limits: Limits) -> None:
-    """Raises EtlchError for a limit that would refuse everything."""
-    for name, option in (
-        ("chars", "max-chars"),
-        ("texts", "max-texts"),
-        ("queue", "max-queue"),
-        ("seconds", "timeout"),
-    ):
-        if getattr(limits, name) <= 0:
-            raise EtlchError(f"--{option}: found {getattr(limits, name):g} (expected more than 0)")
-    if limits.queue < limits.texts:
-        raise EtlchError(
-            f"--max-queue: found {limits.queue} (expected at least --max-texts, {limits.texts}: a batch waits whole)"
-        )
-
-
-def greeting(taken: socket.socket, systems: Sequence[System], cards: Sequence[Card], key: str | None) -> list[str]:
-    """Where the service is and what it offers; a warning where anyone on the network may use it."""
-    host, port = taken.getsockname()[:2]
-    shown = f"[{host}]" if ":" in host else host
-    tasks = ", ".join(card.name for card in cards)
-    lines = [f"http://{shown}:{port}/  ({', '.join(system.name for system in systems)}; tasks {tasks}; Ctrl-C ends it)"]
-    if not key and not ipaddress.ip_address(host).is_loopback:
-        lines.append("anyone who reaches this address may use it: no API key is set (ETLCH_API_KEY)")
-    return lines
-
-
-def key_of(variable: str) -> str | None:
-    """The API key that an environment variable holds; None when it is not set or empty. Raises EtlchError."""
-    key = os.environ.get(variable, "").strip()
+def run(options: argparse.Namespace, load: Callable[..., ExtractorOf] = load) -> None:
+    """Serve until SIGTERM or Ctrl-C; a second Ctrl-C does not wait. Raises EtlchError."""
+    for name in ("max_body", "max_chars", "max_texts", "max_queue", "batch", "timeout"):
+        if (found := getattr(options, name)) <= 0:
+            raise EtlchError(f"--{name.replace('_', '-')}: found {found:g} (expected more than 0)")
+    if options.max_queue < options.max_texts:
+        expected = f"at least --max-texts, {options.max_texts}: a batch waits whole"
+        raise EtlchError(f"--max-queue: found {options.max_queue} (expected {expected})")
+    key = os.environ.get(options.key_env, "").strip()
     if not (key.isascii() and key.isprintable()):
-        raise EtlchError(f"{variable}: holds a character that no HTTP header can carry (expected printable ASCII)")
-    return key or None
+        raise EtlchError(
+            f"{options.key_env}: holds a character that no HTTP header can carry (expected printable ASCII)"
+        )
+    systems = read_systems(options.system)
+    every = (card for card in load_cards() if card.format.can.types != "one a turn")
+    cards = {card.name: card for card in (map(find_card, options.task) if options.task else every)}
+    taken = take_port(options.host, options.port)
+    worker = Worker(lambda: load(systems, cards, options), options.max_queue, options.batch)
+    server = uvicorn.Server(
+        uvicorn.Config(
+            app.create_app(list(systems), cards, worker, options, key),
+            ws="none",
+            log_level="info" if options.log else "warning",
+            access_log=options.log,
+            server_header=False,
+            limit_concurrency=MOST_CONNECTIONS,
+            timeout_graceful_shutdown=round(options.timeout + app.UPLOAD_SECONDS + 5),
+        )
+    )
+    host, port = taken.getsockname()[:2]
+    where = f"http://{f'[{host}]' if ':' in host else host}:{port}/"
+    print(f"{where}  ({', '.join(systems)}; tasks {', '.join(cards)}; Ctrl-C ends it)", flush=True)
+    if not key and not ipaddress.ip_address(host).is_loopback:
+        print("anyone who reaches this address may use it: no API key is set (ETLCH_API_KEY)", flush=True)
+    for number in (signal.SIGINT, signal.SIGTERM):  # uvicorn raises the signal again when all is answered
+        signal.signal(number, lambda *_: sys.exit(0))
+    worker.start(failed=lambda: setattr(server, "should_exit", True))
+    server.run(sockets=[taken])
+    if worker.failure:
+        raise worker.failure
+
+
+def take_port(host: str, port: int) -> socket.socket:
+    """A listening socket. Raises EtlchError when that cannot be (another program has the port)."""
+    try:
+        return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+    except (OSError, OverflowError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise EtlchError(f"{host}:{port} cannot be listened on ({reason}); another port: --port") from None
+
+
+def read_systems(given: Sequence[str]) -> dict[str, str]:
+    """Systems by name, of the form `NAME=FOLDER`, `FOLDER` or a Hub name. Raises EtlchError for one that is not there."""
+    systems: dict[str, str] = {}
+    for item in given:
+        name, _, place = item.rpartition("=")
+        path = Path(place).absolute()
+        name = name or (path.parent.name if path.name in ("adapter", recipe.WEIGHTS) else path.name)
+        if name in systems:
+            raise EtlchError(f"--system {item}: the name {name!r} again (expected NAME=FOLDER with its own)")
+        try:
+            models.of_system(place)
+        except EtlchError as error:
+            raise EtlchError(f"--system {item}: {error}") from None
+        systems[name] = place
+    return systems

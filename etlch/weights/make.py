@@ -13,7 +13,7 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 from etlch.errors import EtlchError
@@ -25,22 +25,20 @@ from etlch.weights.recipe import Keep, Recipe
 MADE = "made.json"  # in weights/: the fingerprint of the recipe that it was made by
 _ROOM = 5  # bytes free on the disk for each byte of a file: a copy of it, and 16 bits for each of its 4.5
 
-Say = Callable[[str], None]
-
 
 def _say(line: str) -> None:
     """Standard output belongs to what was asked for."""
     print(line, file=sys.stderr, flush=True)
 
 
-def ensure(model: str, say: Say = _say) -> str:
+def ensure(model: str) -> str:
     """`models/<name>/weights` made where it is missing or of an older recipe; any other model is left as it is.
 
     Returns the model's path or name. Raises EtlchError when it cannot be made.
     """
     path = Path(model)
     if path.name == recipes.WEIGHTS and (path.parent / recipes.RECIPE).is_file():
-        return make(recipes.read(path.parent / recipes.RECIPE), say=say).as_posix()
+        return make(recipes.read(path.parent / recipes.RECIPE)).as_posix()
     return model
 
 
@@ -53,7 +51,7 @@ def is_made(recipe: Recipe) -> bool:
     return isinstance(found, dict) and found.get("fingerprint") == recipe.fingerprint
 
 
-def make(recipe: Recipe, force: bool = False, say: Say = _say) -> Path:
+def make(recipe: Recipe, force: bool = False) -> Path:
     """Make the weights of a recipe unless they are there; returns their folder.
 
     Two at once wait for one another; one that was killed leaves nothing that counts. Raises EtlchError for a source that
@@ -61,88 +59,62 @@ def make(recipe: Recipe, force: bool = False, say: Say = _say) -> Path:
     """
     if is_made(recipe) and not force:
         return recipe.weights
-    with _alone(recipe.folder, say):
-        if is_made(recipe) and not force:  # by the one that was waited for
-            return recipe.weights
-        _sweep(recipe.folder)
-        aside = recipe.folder / f".{recipes.WEIGHTS}.tmp"
-        began = time.monotonic()
-        try:
-            aside.mkdir()
-            _write(recipe, aside, say)
-            write_text(aside / MADE, json.dumps({"fingerprint": recipe.fingerprint, "title": recipe.title}) + "\n")
-            shutil.rmtree(recipe.weights, ignore_errors=True)
-            aside.rename(recipe.weights)
-        except OSError as error:
-            raise EtlchError(f"{recipe.weights}: cannot be written ({error.strerror or error})") from None
-        finally:
-            _sweep(recipe.folder)
-        say(f"{recipe.weights}: made in {time.monotonic() - began:.0f} s. {recipe.licence}: {recipe.terms}")
+    aside = recipe.folder / f".{recipes.WEIGHTS}.tmp"
+    try:
+        with _alone(recipe.folder):
+            if is_made(recipe) and not force:  # by the one that was waited for
+                return recipe.weights
+            shutil.rmtree(aside, ignore_errors=True)  # what a killed conversion left
+            began = time.monotonic()
+            try:
+                aside.mkdir()
+                _write(recipe, aside)
+                write_text(aside / MADE, json.dumps({"fingerprint": recipe.fingerprint, "title": recipe.title}) + "\n")
+                shutil.rmtree(recipe.weights, ignore_errors=True)
+                aside.rename(recipe.weights)
+            finally:
+                shutil.rmtree(aside, ignore_errors=True)
+            _say(f"{recipe.weights}: made in {time.monotonic() - began:.0f} s. {recipe.licence}: {recipe.terms}")
+    except OSError as error:
+        raise EtlchError(f"{recipe.weights}: cannot be written ({error.strerror or error})") from None
     return recipe.weights
 
 
 @contextlib.contextmanager
-def _alone(folder: Path, say: Say) -> Iterator[None]:
+def _alone(folder: Path) -> Iterator[None]:
     """One conversion of a model at a time, over processes; the lock goes with the process that holds it."""
-    try:
-        file = (folder / f".{recipes.WEIGHTS}.lock").open("w")
-    except OSError as error:
-        raise EtlchError(f"{folder}: cannot be written ({error.strerror or error})") from None
-    with file:
+    with (folder / f".{recipes.WEIGHTS}.lock").open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            say(f"{folder}: another process is making the weights; waiting for it")
+            _say(f"{folder}: another process is making the weights; waiting for it")
             fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
 
-def _sweep(folder: Path) -> None:
-    """Take away what a killed conversion left."""
-    shutil.rmtree(folder / f".{recipes.WEIGHTS}.tmp", ignore_errors=True)
-
-
-def _write(recipe: Recipe, folder: Path, say: Say) -> None:
-    if recipe.model:
-        say(f"{recipe.title}: from the hub, {recipe.model}")
-        _download(recipe.model, folder)
-        return
-    say(f"{recipe.title}: {recipe.sources[0]}; read, checked and converted once, half a minute")
+def _write(recipe: Recipe, folder: Path) -> None:
+    _say(f"{recipe.title}: {recipe.gguf.sources[0]}; read, checked and converted once, half a minute")
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
         path = sources.fetch(recipe, Path(scratch) / "joined.gguf")
         free, wanted_free = shutil.disk_usage(folder).free, _ROOM * path.stat().st_size
         if free < wanted_free:
-            raise EtlchError(
-                f"{recipe.folder}: {free / 1e9:.1f} GB free on the disk (expected {wanted_free / 1e9:.1f})"
-            )
-        convert(path, recipe.keep, folder, say)
+            expected = f"{free / 1e9:.1f} GB free on the disk (expected {wanted_free / 1e9:.1f})"
+            raise EtlchError(f"{recipe.folder}: {expected}")
+        convert(path, recipe.keep, folder)
 
 
-def _download(model: str, folder: Path) -> None:
-    from huggingface_hub import snapshot_download
-
-    try:
-        snapshot_download(model, local_dir=folder, ignore_patterns=["*.gguf", "*.pth", "original/*"])
-    except Exception as error:  # the hub's library raises whatever its libraries raise
-        from etlch.trainer import launch
-
-        said = _said(error)
-        raise EtlchError(f"model: {model}: {launch.advice(said) or said}") from None
-
-
-def convert(path: Path, keep: Keep | None, folder: Path, say: Say = _say) -> None:
+def convert(path: Path, keep: Keep | None, folder: Path) -> None:
     """A GGUF file -> config.json, model.safetensors (bfloat16), tokenizer files, in an existing folder.
 
     Raises EtlchError for a file that is no GGUF, for an architecture or a tokenizer that is not known, and where the folder
     cannot be written.
     """
     metadata = gguf_file.read_metadata(path)
-    _demand_architecture(path, str(metadata.get("general.architecture")))
     vocabulary = tokenizer.read(metadata, path)
     before, kept = len(vocabulary.tokens), None
     if keep:
         vocabulary, kept = tokenizer.keep(vocabulary, wanted(vocabulary, keep))
-        say(f"vocabulary: {len(kept):,} of {before:,} tokens kept")
+        _say(f"vocabulary: {len(kept):,} of {before:,} tokens kept")
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
         tensors = Path(scratch) / "tensors.gguf"
         gguf_file.copy_without_tokenizer(path, tensors)
@@ -151,7 +123,11 @@ def convert(path: Path, keep: Keep | None, folder: Path, say: Say = _say) -> Non
         except Exception as error:  # transformers raises whatever a file of another kind leads it to
             raise EtlchError(f"{path}: transformers cannot convert it ({_said(error)})") from error
     if kept:
-        _cut_embedding(model, kept)
+        matrices = (model.get_input_embeddings(), model.get_output_embeddings())  # the second may be the first
+        rows = [matrix.weight.data[kept].clone() for matrix in matrices]
+        model.resize_token_embeddings(len(kept), mean_resizing=False)
+        for matrix, values in zip((model.get_input_embeddings(), model.get_output_embeddings()), rows, strict=True):
+            matrix.weight.data.copy_(values)
     for name in ("bos", "eos", "pad"):
         token = vocabulary.special.get(f"{name}_token")
         for config in (model.config, model.generation_config):
@@ -163,14 +139,6 @@ def convert(path: Path, keep: Keep | None, folder: Path, say: Say = _say) -> Non
             made.save_pretrained(folder)
     except Exception as error:  # a full disk is no OSError in safetensors and tokenizers, whose writers are in Rust
         raise EtlchError(f"{folder}: cannot be written ({_said(error)})") from error
-
-
-def _demand_architecture(path: Path, architecture: str) -> None:
-    from transformers.modeling_gguf_pytorch_utils import GGUF_SUPPORTED_ARCHITECTURES
-
-    if architecture not in GGUF_SUPPORTED_ARCHITECTURES:
-        known = ", ".join(sorted(GGUF_SUPPORTED_ARCHITECTURES))
-        raise EtlchError(f"{path}: architecture {architecture!r} cannot be converted (transformers knows {known})")
 
 
 def load(tensors: Path, tokens: int):
@@ -202,27 +170,17 @@ def _quiet() -> Iterator[None]:
         logging.set_verbosity(before)
 
 
-def _cut_embedding(model, kept: list[int]) -> None:
-    """Keep the rows of these tokens, of the output matrix as well where it is one of its own."""
-    matrices = [model.get_input_embeddings(), model.get_output_embeddings()]
-    rows = [matrix.weight.data[kept].clone() for matrix in matrices]
-    model.resize_token_embeddings(len(kept), mean_resizing=False)
-    for matrix, values in zip((model.get_input_embeddings(), model.get_output_embeddings()), rows, strict=True):
-        matrix.weight.data.copy_(values)
-
-
 def wanted(vocabulary: tokenizer.Vocabulary, keep: Keep) -> set[int]:
     """The ids that a recipe keeps, before those that they are made of are added."""
     found: set[int] = set()
-    ascii_tokens = 0
+    ascii_left = keep.ascii
     for number, (token, kind) in enumerate(zip(vocabulary.tokens, vocabulary.types, strict=True)):
         if kind != tokenizer.NORMAL:
-            if not token.startswith("<unused"):
-                found.add(number)
-        elif len(token) == 1 or (keep.han and all(map(_is_han, token))):
-            found.add(number)
-        elif ascii_tokens < keep.ascii and token.replace(tokenizer.BLANK, "").isascii():
-            ascii_tokens += 1
+            kept = not token.startswith("<unused")
+        elif not (kept := len(token) == 1 or (keep.han and all(map(_is_han, token)))):
+            kept = ascii_left > 0 and token.replace(tokenizer.BLANK, "").isascii()
+            ascii_left -= kept
+        if kept:
             found.add(number)
     return found
 

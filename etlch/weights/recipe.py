@@ -2,72 +2,100 @@
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import json
 import re
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from etlch import yamlfile
 from etlch.errors import EtlchError, ManyErrors
 
 MODELS, RECIPE, WEIGHTS = Path("models"), "model.yaml", "weights"
 LAYOUT = 1  # of what is written into weights/; raised when the same recipe gives other bytes
-_TEXT = ("title", "licence", "terms", "template")
-_KEYS = {
-    **dict.fromkeys(_TEXT, str),
-    "languages": list,
-    "gguf": dict,
-    "model": str,
-    "vocabulary": dict,
-    "adapter": list,
-}
-_EXPECTED = {str: "text", list: "a list", dict: "a mapping"}
-_SOURCES = ("package", "hub", "path")
-_PLACES = {"package": "name==version", "hub": "owner/name", "path": "a file on this machine"}
-_PLACE = {"package": r"[\w.-]+==[\w.]+", "hub": r"[\w.-]+/[\w.-]+"}
-_SHA256 = re.compile(r"[0-9a-f]{64}")
+_KINDS = ("package", "hub", "path")
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
-    """One place of a file. kind: package (`name==version`, its data files joined in order), hub (`owner/name`), path (on
-    this machine)."""
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
-    kind: str
-    place: str
-    files: tuple[str, ...] = ()
+
+class Source(_Strict):
+    """One place of a file: a package (`name==version`, its data files joined in order), the hub (`owner/name`), or a path
+    on this machine."""
+
+    package: str | None = Field(None, pattern=r"^[\w.-]+==[\w.]+$")
+    hub: str | None = Field(None, pattern=r"^[\w.-]+/[\w.-]+$")
+    path: str | None = None
+    files: Annotated[list[str], BeforeValidator(lambda files: [files] if isinstance(files, str) else files)] = []
+
+    @model_validator(mode="after")
+    def _is_one(self) -> Source:
+        if sum(getattr(self, kind) is not None for kind in _KINDS) != 1:
+            raise ValueError(f"expected one of {', '.join(_KINDS)}")
+        least, most = {"package": (1, 99), "hub": (1, 1), "path": (0, 0)}[self.kind]
+        if not least <= len(self.files) <= most:
+            raise ValueError(
+                "expected `files`: of a package the file's name or those of its parts in order; of the hub one name"
+            )
+        return self
+
+    @property
+    def kind(self) -> str:
+        return next(kind for kind in _KINDS if getattr(self, kind) is not None)
+
+    @property
+    def place(self) -> str:
+        return getattr(self, self.kind)
 
     def __str__(self) -> str:
         return f"{self.kind} {self.place}"
 
 
-@dataclass(frozen=True, slots=True)
-class Keep:
+class Gguf(_Strict):
+    """A GGUF file: its checksum, and its sources in the order in which they are tried."""
+
+    sha256: str = Field(pattern="^[0-9a-f]{64}$")
+    sources: list[Source] = Field(min_length=1)
+
+
+class Keep(_Strict):
     """What is kept of a vocabulary: control tokens, bytes and single characters always; of the longer tokens those that
     are made of Chinese characters, and the first `ascii` (by id: the most frequent) that are ASCII."""
 
     han: bool = False
-    ascii: int = 0
+    ascii: int = Field(0, ge=0)
 
 
-@dataclass(frozen=True, slots=True)
-class Recipe:
-    """A model.yaml. Either a GGUF file with its checksum and its sources in order, or the name of a model on the hub."""
+class Recipe(_Strict):
+    """A model.yaml."""
 
-    folder: Path
     title: str
     licence: str
     terms: str
     template: str
-    languages: tuple[str, ...]
-    sha256: str = ""
-    sources: tuple[Source, ...] = ()
-    model: str = ""
-    keep: Keep | None = None
-    tasks: tuple[str, ...] = ()  # of the adapter that is committed beside the recipe, ready to use
+    languages: list[str] = []
+    gguf: Gguf
+    keep: Keep | None = Field(None, alias="vocabulary")
+    tasks: list[str] = Field([], alias="adapter")  # of the adapter that is committed beside the recipe, ready to use
+    folder: Path = Path()  # of the file
+
+    @field_validator("template")
+    @classmethod
+    def _is_known(cls, template: str) -> str:
+        """LlamaFactory's import takes seconds, so its list of templates is read from its source."""
+        spec = find_spec("llamafactory")
+        if spec and spec.submodule_search_locations:
+            source = Path(spec.submodule_search_locations[0]) / "data" / "template.py"
+            known = re.findall(r'register_template\(\s*name="([^"]+)"', source.read_text(encoding="utf-8"))
+            if known and template not in known:
+                close = ", ".join(difflib.get_close_matches(template, known, n=3)) or "a template of LlamaFactory"
+                raise ValueError(f"expected for example {close}")
+        return template
 
     @property
     def name(self) -> str:
@@ -86,8 +114,12 @@ class Recipe:
     @property
     def fingerprint(self) -> str:
         """A checksum of what the weights depend on, and of nothing else."""
-        parts = {"layout": LAYOUT, "sha256": self.sha256, "model": self.model}
-        parts |= {"keep": asdict(self.keep) if self.keep else None}
+        parts = {
+            "layout": LAYOUT,
+            "sha256": self.gguf.sha256,
+            "model": "",
+        }  # a recipe could name a model of the hub once
+        parts |= {"keep": self.keep.model_dump() if self.keep else None}
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
@@ -113,108 +145,14 @@ def label(model: str) -> str:
 
 def read(path: Path) -> Recipe:
     """Raises ManyErrors with every problem of the file, each with its line."""
-    file = yamlfile.read(path, f"the keys {', '.join(_KEYS)}")
-    problems = list(_problems(file.data))
-    if problems:
-        raise ManyErrors([f"{file.where(*keys)}: {problem}" for keys, problem in problems])
-    row = file.data
-    gguf, vocabulary = row.get("gguf", {}), row.get("vocabulary")
-    return Recipe(
-        folder=path.parent,
-        languages=tuple(row.get("languages", ())),
-        sha256=gguf.get("sha256", ""),
-        sources=tuple(_source(item) for item in gguf.get("sources", ())),
-        model=row.get("model", ""),
-        tasks=tuple(row.get("adapter", ())),
-        keep=Keep(bool(vocabulary.get("han", False)), int(vocabulary.get("ascii", 0))) if vocabulary else None,
-        **{key: row[key] for key in _TEXT},
-    )
+    file = yamlfile.read(path, "title, licence, terms, template, gguf and what docs/models.md has besides")
+    try:
+        return Recipe.model_validate(file.data).model_copy(update={"folder": path.parent})
+    except ValidationError as error:
+        raise ManyErrors([f"{file.where(*found['loc'])}: {_told(found)}" for found in error.errors()]) from None
 
 
-def _source(item: dict[str, Any]) -> Source:
-    kind = next(kind for kind in _SOURCES if kind in item)
-    return Source(kind, item[kind], tuple(_files(item)))
-
-
-def _files(item: dict[str, Any]) -> list[Any]:
-    """`files` is a list, or the one name."""
-    files = item.get("files", [])
-    return files if isinstance(files, list) else [files]
-
-
-def _problems(row: dict[str, Any]) -> Iterator[tuple[tuple[str | int, ...], str]]:
-    """(keys, problem) of everything that is wrong."""
-    for key in row:
-        if key not in _KEYS:
-            yield (key,), f"unknown key {key!r} (expected {', '.join(_KEYS)})"
-    for key, kind in _KEYS.items():
-        if key in _TEXT and key not in row:
-            yield (), f"{key}: missing (expected {_EXPECTED[kind]})"
-        elif key in row and not isinstance(row[key], kind):
-            yield (key,), f"{key}: found {row[key]!r} (expected {_EXPECTED[kind]})"
-    if ("gguf" in row) == ("model" in row):
-        yield (), "found " + ("both" if "gguf" in row else "neither") + " of gguf and model (expected one of them)"
-    if isinstance(row.get("gguf"), dict):
-        yield from _gguf_problems(row["gguf"])
-    if isinstance(row.get("vocabulary"), dict):
-        yield from _vocabulary_problems(row["vocabulary"], "gguf" in row)
-    if isinstance(row.get("template"), str):
-        yield from _template_problems(row["template"])
-
-
-def _gguf_problems(gguf: dict[str, Any]) -> Iterator[tuple[tuple[str | int, ...], str]]:
-    for key in gguf:
-        if key not in ("sha256", "sources"):
-            yield ("gguf", key), f"unknown key {key!r} (expected sha256, sources)"
-    if not _SHA256.fullmatch(str(gguf.get("sha256"))):
-        yield ("gguf", "sha256"), f"sha256: found {gguf.get('sha256')!r} (expected 64 hexadecimal digits)"
-    sources = gguf.get("sources")
-    if not isinstance(sources, list) or not sources:
-        yield ("gguf", "sources"), f"sources: found {sources!r} (expected a list of {', '.join(_SOURCES)})"
-        return
-    for number, item in enumerate(sources):
-        if problem := _source_problem(item):
-            yield ("gguf", "sources", number), problem
-
-
-def _source_problem(item: Any) -> str:
-    kinds = [kind for kind in _SOURCES if isinstance(item, dict) and kind in item]
-    if len(kinds) != 1:
-        return f"found {item!r} (expected one of {', '.join(_SOURCES)})"
-    kind, allowed = kinds[0], [kinds[0]] if kinds[0] == "path" else [kinds[0], "files"]
-    if unknown := [key for key in item if key not in allowed]:
-        return f"unknown key {unknown[0]!r} (expected {', '.join(allowed)})"
-    place, files = item[kind], _files(item)
-    if not isinstance(place, str) or not re.fullmatch(_PLACE.get(kind, ".+"), place):
-        return f"{kind}: found {place!r} (expected {_PLACES[kind]})"
-    if kind != "path" and (not files or not all(isinstance(file, str) for file in files)):
-        return f"files: found {item.get('files')!r} (expected the file's name, or those of its parts in order)"
-    if kind == "hub" and len(files) > 1:
-        return f"files: found {len(files)} (expected the name of one file)"
-    return ""
-
-
-def _vocabulary_problems(row: dict[str, Any], from_gguf: bool) -> Iterator[tuple[tuple[str | int, ...], str]]:
-    if not from_gguf:
-        yield ("vocabulary",), "vocabulary: only that of a GGUF file can be cut"
-    for key, value in row.items():
-        if key not in ("han", "ascii"):
-            yield ("vocabulary", key), f"unknown key {key!r} (expected han, ascii)"
-        elif (type(value) is not bool) if key == "han" else (type(value) is not int or value < 0):
-            expected = "true or false" if key == "han" else "a whole number"
-            yield ("vocabulary", key), f"{key}: found {value!r} (expected {expected})"
-
-
-def _template_problems(template: str) -> Iterator[tuple[tuple[str | int, ...], str]]:
-    """LlamaFactory's import takes seconds, so its list of templates is read from its source."""
-    import difflib
-    from importlib.util import find_spec
-
-    spec = find_spec("llamafactory")
-    if spec is None or not spec.submodule_search_locations:
-        return
-    source = (Path(spec.submodule_search_locations[0]) / "data" / "template.py").read_text(encoding="utf-8")
-    known = re.findall(r'register_template\(\s*name="([^"]+)"', source)
-    if known and template not in known:
-        close = ", ".join(difflib.get_close_matches(template, known, n=3)) or "a template of LlamaFactory"
-        yield ("template",), f"template: found {template!r} (expected for example {close})"
+def _told(problem: Any) -> str:
+    """pydantic's finding as `key: found ... (expected ...)`."""
+    found = "" if problem["type"] == "missing" else f"found {problem['input']!r:.80} "
+    return f"{'.'.join(map(str, problem['loc']))}: {found}({problem['msg'].removeprefix('Value error, ')})"

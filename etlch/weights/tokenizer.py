@@ -32,10 +32,6 @@ class Vocabulary:
     bos_first: bool
     chat_template: str | None = None
 
-    def of_type(self, *types: int) -> list[str]:
-        """The tokens of these types, by id."""
-        return [token for token, found in zip(self.tokens, self.types, strict=True) if found in types]
-
 
 def read(metadata: Mapping[str, Any], path: Path) -> Vocabulary:
     """The vocabulary in the metadata of the GGUF file at `path`. Raises EtlchError for a kind that is not known."""
@@ -43,7 +39,7 @@ def read(metadata: Mapping[str, Any], path: Path) -> Vocabulary:
     if kind not in ("llama", "gpt2") or (kind == "gpt2" and pre != "smollm"):
         found = kind + (f" with the pre-tokenizer {pre}" if kind == "gpt2" else "")
         raise EtlchError(
-            f"{path}: {_KIND}: found {found} (expected {KNOWN}; for another model give its hub name as `model:`)"
+            f"{path}: {_KIND}: found {found} (expected {KNOWN}; another model: its hub name as model_name_or_path)"
         )
     if kind == "llama" and metadata.get(_SPACE, True):
         raise EtlchError(f"{path}: {_SPACE}: found true (expected false; no such tokenizer has been proved here)")
@@ -52,18 +48,10 @@ def read(metadata: Mapping[str, Any], path: Path) -> Vocabulary:
     if kind == "gpt2":
         merges = tuple(tuple(merge.split(" ", 1)) for merge in metadata["tokenizer.ggml.merges"])
     else:
-        scores = metadata["tokenizer.ggml.scores"]
-        merges = tuple(_merges_of(tokens, types, scores))
-    special = {
-        name: tokens[int(metadata[key])]
-        for name, key in (
-            ("bos_token", "tokenizer.ggml.bos_token_id"),
-            ("eos_token", "tokenizer.ggml.eos_token_id"),
-            ("pad_token", "tokenizer.ggml.padding_token_id"),
-            ("unk_token", "tokenizer.ggml.unknown_token_id"),
-        )
-        if key in metadata
-    }
+        merges = tuple(_merges_of(tokens, types, metadata["tokenizer.ggml.scores"]))
+    names = {"bos_token": "bos", "eos_token": "eos", "pad_token": "padding", "unk_token": "unknown"}
+    numbers = {name: metadata.get(f"tokenizer.ggml.{known}_token_id") for name, known in names.items()}
+    special = {name: tokens[int(number)] for name, number in numbers.items() if number is not None}
     bos_first = bool(metadata.get("tokenizer.ggml.add_bos_token", kind == "llama"))
     return Vocabulary(kind, tokens, types, merges, special, bos_first, metadata.get("tokenizer.chat_template"))
 
@@ -83,62 +71,36 @@ def _merges_of(tokens: Sequence[str], types: Sequence[int], scores: Sequence[flo
 
 def build(vocabulary: Vocabulary):
     """The `PreTrainedTokenizerFast` of a vocabulary."""
+    from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
     from transformers import PreTrainedTokenizerFast
 
-    backend = _sentencepiece(vocabulary) if vocabulary.kind == "llama" else _byte_level(vocabulary)
-    _add_tokens(backend, vocabulary)
-    if vocabulary.bos_first:
-        backend.post_processor = _first(vocabulary.special["bos_token"], vocabulary)
-    made = PreTrainedTokenizerFast(tokenizer_object=backend, clean_up_tokenization_spaces=False, **vocabulary.special)
-    made.chat_template = vocabulary.chat_template
-    return made
-
-
-def _bpe(vocabulary: Vocabulary, **options):
-    from tokenizers import Tokenizer, models
-
     ids = {token: number for number, token in enumerate(vocabulary.tokens)}
-    return Tokenizer(models.BPE(ids, [tuple(merge) for merge in vocabulary.merges], **options))
-
-
-def _sentencepiece(vocabulary: Vocabulary):
-    from tokenizers import decoders, normalizers
-
-    unknown = vocabulary.special.get("unk_token")
-    made = _bpe(vocabulary, byte_fallback=True, fuse_unk=True, unk_token=unknown)
-    made.normalizer = normalizers.Replace(" ", BLANK)
-    made.decoder = decoders.Sequence([decoders.Replace(BLANK, " "), decoders.ByteFallback(), decoders.Fuse()])
-    return made
-
-
-def _byte_level(vocabulary: Vocabulary):
-    from tokenizers import decoders, pre_tokenizers
-
-    made = _bpe(vocabulary)
-    made.pre_tokenizer = pre_tokenizers.Sequence(
-        [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
-    )
-    made.decoder = decoders.ByteLevel()
-    return made
-
-
-def _first(token: str, vocabulary: Vocabulary):
-    from tokenizers import processors
-
-    return processors.TemplateProcessing(
-        single=f"{token} $A",
-        pair=f"{token} $A {token} $B",
-        special_tokens=[(token, vocabulary.tokens.index(token))],
-    )
-
-
-def _add_tokens(made, vocabulary: Vocabulary) -> None:
-    """Control tokens are special (left out of decoded text); user-defined ones are taken whole but are text."""
-    from tokenizers import AddedToken
-
-    special = vocabulary.of_type(CONTROL, UNKNOWN)
+    if vocabulary.kind == "llama":
+        options = {"byte_fallback": True, "fuse_unk": True, "unk_token": vocabulary.special.get("unk_token")}
+        made = Tokenizer(models.BPE(ids, list(vocabulary.merges), **options))
+        made.normalizer = normalizers.Replace(" ", BLANK)
+        made.decoder = decoders.Sequence([decoders.Replace(BLANK, " "), decoders.ByteFallback(), decoders.Fuse()])
+    else:
+        made = Tokenizer(models.BPE(ids, list(vocabulary.merges)))
+        digits, letters = (
+            pre_tokenizers.Digits(individual_digits=True),
+            pre_tokenizers.ByteLevel(add_prefix_space=False),
+        )
+        made.pre_tokenizer = pre_tokenizers.Sequence([digits, letters])
+        made.decoder = decoders.ByteLevel()
+    typed = list(zip(vocabulary.tokens, vocabulary.types, strict=True))
+    # control tokens are special (left out of decoded text); user-defined ones are taken whole but are text
+    special = [token for token, kind in typed if kind in (CONTROL, UNKNOWN)]
     made.add_special_tokens([AddedToken(token, special=True, normalized=False) for token in special])
-    made.add_tokens([AddedToken(token, normalized=False) for token in vocabulary.of_type(USER_DEFINED)])
+    made.add_tokens([AddedToken(token, normalized=False) for token, kind in typed if kind == USER_DEFINED])
+    if vocabulary.bos_first:
+        bos = vocabulary.special["bos_token"]
+        made.post_processor = processors.TemplateProcessing(
+            single=f"{bos} $A", pair=f"{bos} $A {bos} $B", special_tokens=[(bos, ids[bos])]
+        )
+    fast = PreTrainedTokenizerFast(tokenizer_object=made, clean_up_tokenization_spaces=False, **vocabulary.special)
+    fast.chat_template = vocabulary.chat_template
+    return fast
 
 
 def keep(vocabulary: Vocabulary, wanted: set[int]) -> tuple[Vocabulary, list[int]]:

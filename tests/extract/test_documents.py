@@ -83,7 +83,7 @@ def test_another_encoding_can_be_named(folder):
         ("t.csv", "a,b\n1,2\n", "t.csv: no column 'text' .expected one of its columns with --text-column: a, b"),
         ("t.jsonl", "[1]\n", "t.jsonl:1: found list"),
         ("t.jsonl", '{"text": "x"\n', "t.jsonl:1: not JSON"),
-        ("t.parquet", "no parquet", "t.parquet: cannot be read as Parquet"),
+        ("t.parquet", "no parquet", "t.parquet: cannot be read as a table"),
         ("t.csv", b"text\n\xff\xfe\n", "t.csv: cannot be read as a table .*utf-8"),
     ],
 )

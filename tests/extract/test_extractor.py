@@ -97,7 +97,7 @@ def test_another_language_is_refused_unless_it_is_meant(scripted):
         ({"keys": ["a"]}, "keys: found a .expected none: task 'ner' asks for no fields"),
         ({"model": "models/nono"}, "models/nono: no model there"),
         ({"adapter": "runs/nono"}, "runs/nono: no adapter there"),
-        ({"system": "runs/nono"}, "runs/nono: no such folder"),
+        ({"system": "runs/nono"}, "runs/nono is not there"),
         ({"chunk_tokens": 10, "overlap_tokens": 10}, "chunks of 10 tokens, 10 of them overlap"),
     ],
     ids=str,
@@ -137,7 +137,7 @@ def test_a_system_names_its_model_adapter_and_template(root, tiny, tmp_path, mon
     found = models.config_of(system=tmp_path / "t", config="configs/predict_qwen2.5-7b.yaml")
     assert (found["model_name_or_path"], found["template"]) == (tiny, "qwen")
     (tmp_path / "u").mkdir()
-    with pytest.raises(EtlchError, match=r"no adapter there and no run\.json"):
+    with pytest.raises(EtlchError, match="holds neither adapter nor model"):
         models.config_of(system=tmp_path / "u")
 
 

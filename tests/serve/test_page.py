@@ -5,13 +5,16 @@ import json
 import browser
 import pytest
 
+from etlch.extract import writers
+from etlch.extract.values import Extraction, Relation, Value
+
 pytestmark = pytest.mark.skipif(browser.CHROMIUM is None, reason="no chromium or google-chrome on the path")
 TEXT = "𠮷甲在臺灣大學<script>document.title='hacked'</script><img src=x onerror=\"document.title='hacked'\">"
 
 
 @pytest.fixture(scope="module")
 def service(launch):
-    return launch("one", "two", "chars=1000")
+    return launch("one", "two", "max-chars=1000")
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +64,7 @@ def test_values_are_marked_where_they_stand_and_nested_ones_say_both(page):
 def test_markup_is_shown_as_text_and_runs_nothing(page):
     put(page, TEXT, "kge")
     assert page.run("$('marked').textContent") == TEXT
-    assert page.run("document.title") == "etlch: try it"
+    assert page.run("document.title") == "etlch"
     assert page.run("document.querySelectorAll('#result img, #result script, #result b, #result i').length") == 0
 
 
@@ -162,6 +165,32 @@ def test_the_page_asks_no_other_host(page, service):
     put(page, TEXT, "kge")
     asked = {address for address in page.requests if not address.startswith("data:")}
     assert asked and all(address.startswith(service.address) for address in asked)
+
+
+def test_the_page_of_etlch_extract_shows_its_documents(chromium, tmp_path):
+    def value(text, span=None, label="地方"):
+        return Value(label, text, span)
+
+    ends = (value("甲", (1, 2), ""), value("大學", None, ""))
+    found = [
+        Extraction(
+            "a.txt", "ner", TEXT, values=(value("臺灣大學", (3, 7)), value("臺灣", (3, 5)), value("<b>沒有</b>"))
+        ),
+        Extraction(
+            "b.txt", "kge", "𠮷甲", "zh", values=ends, triples=(Relation(ends[0], "在", ends[1]),), part="triples"
+        ),
+    ]
+    with (tmp_path / "found.html").open("w", encoding="utf-8") as file:
+        writers.writer("", tmp_path / "found.html", True)(file, found)
+    chromium.open(f"file://{tmp_path}/found.html")
+    assert chromium.run("[...document.querySelectorAll('section > h2:first-child')].map((h) => h.textContent)") == [
+        "a.txt (ok)", "b.txt (ok)",
+    ]  # fmt: skip
+    assert chromium.run("[...document.querySelectorAll('.marked')].map((m) => m.textContent)") == [TEXT, "𠮷甲"]
+    assert chromium.run("[...document.querySelectorAll('mark')].map((m) => m.textContent)") == ["臺灣", "大學", "甲"]
+    assert chromium.run("[...document.querySelectorAll('td.lost')].length") == 2
+    assert chromium.run("[...document.querySelectorAll('.graph text.edge')].map((t) => t.textContent)") == ["在"]
+    assert chromium.run("document.title + document.querySelectorAll('form, img, [id=json]').length") == "etlch0"
 
 
 def test_the_key_is_asked_for_on_the_page(chromium, launch):

@@ -217,9 +217,8 @@ def dequantize(path: Path, target: Path) -> None:
     bare = target.with_suffix(".bare")
     gguf_file.copy_without_tokenizer(path, bare)  # gguf takes minutes for a tokenizer
     tensors = gguf.GGUFReader(bare).tensors
-    with gguf_file._opened(path) as cursor:
-        gguf_file._head(cursor, path)
-        metadata = cursor.data[: cursor.at]
+    with gguf_file.opened(path) as file:
+        metadata = file.data[: file.at]
     names, offset = b"", 0
     for tensor in tensors:
         name, shape = tensor.name.encode(), [int(size) for size in tensor.shape]
@@ -273,7 +272,7 @@ def answers(model: str, asked: list[tuple[str, str]]) -> dict:
         {"text": number, "first": first, "quantized": four_bits, "float32": same}
         for (number, first, _), four_bits, same in zip(spans, quantized, exact, strict=True)
     ]
-    return {"sha256": recipe.sha256, "ids": ids, "next": rows}
+    return {"sha256": recipe.gguf.sha256, "ids": ids, "next": rows}
 
 
 def main() -> int:

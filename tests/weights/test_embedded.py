@@ -26,7 +26,7 @@ def weights(root, monkeypatch):
 
     def made(name: str) -> str:
         found = recipe.find(name)
-        for source in found.sources:
+        for source in found.gguf.sources:
             package, _, wanted = source.place.partition("==")
             if source.kind == "package":
                 try:

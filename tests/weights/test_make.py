@@ -53,7 +53,7 @@ def packaged(tmp_path, gguf, monkeypatch):
 def refused(made: recipe.Recipe) -> str:
     """The one line that the recipe is refused with; nothing but the recipe and its lock may be left."""
     with pytest.raises(EtlchError) as error:
-        make.make(made, say=lambda line: None)
+        make.make(made)
     assert {path.name for path in made.folder.iterdir()} <= {"model.yaml", ".weights.lock"}
     line = str(error.value)
     assert "\n" not in line
@@ -68,8 +68,9 @@ class TestMade:
     def test_a_file_on_this_machine_becomes_a_folder_that_transformers_reads(self, tiny, capfd):
         from transformers import AutoModelForCausalLM, AutoTokenizer
 
-        lines = []
-        folder = make.make(tiny, say=lines.append)
+        folder = make.make(tiny)
+        out, err = capfd.readouterr()
+        lines = err.splitlines()
         assert sorted(path.name for path in folder.iterdir()) == [
             "config.json",
             "generation_config.json",
@@ -79,7 +80,7 @@ class TestMade:
             "tokenizer_config.json",
         ]
         assert len(lines) == 2 and "CC0-1.0" in lines[-1] and "creativecommons.org" in lines[-1]
-        assert capfd.readouterr() == ("", "")  # no bars of anybody's
+        assert out == ""
         model, tokenizer = AutoModelForCausalLM.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
         assert model.config.vocab_size == len(tokenizer) == len(tiny_gguf.sentencepiece()["tokens"])
         assert (model.config.bos_token_id, model.config.eos_token_id, model.config.pad_token_id) == (2, 1, 0)
@@ -95,7 +96,7 @@ class TestMade:
         found = recipe.read(
             tiny_gguf.recipe(tmp_path / "t", (tmp_path / "t.gguf").read_bytes(), [{"path": str(tmp_path / "t.gguf")}])
         )
-        state = AutoModelForCausalLM.from_pretrained(make.make(found, say=str), dtype=torch.float32).state_dict()
+        state = AutoModelForCausalLM.from_pretrained(make.make(found), dtype=torch.float32).state_dict()
         for name, ours in (
             ("token_embd", "model.embed_tokens"),
             ("blk.0.ffn_down", "model.layers.0.mlp.down_proj"),
@@ -111,7 +112,7 @@ class TestMade:
         path = tmp_path / "t.gguf"
         tiny_gguf.write(path, tiny_gguf.byte_level())
         found = recipe.read(tiny_gguf.recipe(tmp_path / "t", path.read_bytes(), [{"path": str(path)}]))
-        tokenizer = AutoTokenizer.from_pretrained(make.make(found, say=str))
+        tokenizer = AutoTokenizer.from_pretrained(make.make(found))
         assert tokenizer.tokenize(" the") == ["Ġth", "e"]
         assert tokenizer.decode(tokenizer.encode("王國\t12")) == "王國\t12"
 
@@ -122,7 +123,7 @@ class TestMade:
         data, sources = gguf.read_bytes(), [{"path": str(gguf)}]
         whole = recipe.read(tiny_gguf.recipe(tmp_path / "whole", data, sources))
         cut = recipe.read(tiny_gguf.recipe(tmp_path / "cut", data, sources, vocabulary={"han": True, "ascii": 2}))
-        folders = [make.make(found, say=str) for found in (whole, cut)]
+        folders = [make.make(found) for found in (whole, cut)]
         before, after = (AutoTokenizer.from_pretrained(folder) for folder in folders)
         rows = [AutoModelForCausalLM.from_pretrained(folder).get_input_embeddings().weight for folder in folders]
         kept = after.get_vocab()
@@ -136,28 +137,28 @@ class TestMade:
             assert torch.equal(rows[1][number], rows[0][before.convert_tokens_to_ids(token)])
 
     def test_made_again_only_when_the_weights_would_differ(self, tmp_path, gguf, tiny):
-        make.make(tiny, say=str)
+        make.make(tiny)
         data, sources = gguf.read_bytes(), [{"path": str(gguf)}]
         gguf.unlink()  # so that it cannot be made
         retitled = recipe.read(tiny_gguf.recipe(tmp_path / "tiny", data, sources, title="Another", template="chatml"))
-        assert make.make(retitled, say=str) == tiny.weights
+        assert make.make(retitled) == tiny.weights
         cut = recipe.read(tiny_gguf.recipe(tmp_path / "tiny", data, sources, vocabulary={"ascii": 2}))
         assert not make.is_made(cut)
         with pytest.raises(EtlchError, match="no such file"):
-            make.make(cut, say=str)
+            make.make(cut)
         assert make.is_made(tiny)  # those that were there are left
 
     def test_ensure_leaves_other_models_alone(self, tiny, tmp_path):
         assert make.ensure("owner/name") == "owner/name"
         assert make.ensure(str(tmp_path / "weights")) == str(tmp_path / "weights")
-        assert make.ensure(str(tiny.weights), say=str) == tiny.weights.as_posix()
+        assert make.ensure(str(tiny.weights)) == tiny.weights.as_posix()
         assert make.is_made(tiny)
 
 
 class TestSources:
     def test_the_parts_of_a_package_are_joined_and_do_not_survive(self, packaged, tiny):
         found, _ = packaged
-        assert bytes_of(make.make(found, say=str)) == bytes_of(make.make(tiny, say=str))
+        assert bytes_of(make.make(found)) == bytes_of(make.make(tiny))
 
     def test_a_flipped_byte(self, packaged):
         found, site = packaged
@@ -195,7 +196,7 @@ class TestSources:
         offline = {"hub": "owner/name", "files": "a.gguf"}
         path = tiny_gguf.recipe(tmp_path / "t", gguf.read_bytes(), [absent, offline, {"path": str(gguf)}])
         assert make.is_made(recipe.read(path)) is False
-        make.make(recipe.read(path), say=str)
+        make.make(recipe.read(path))
         assert make.is_made(recipe.read(path))
 
     def test_each_source_says_why_it_failed(self, tmp_path, gguf):
@@ -208,10 +209,6 @@ class TestSources:
         assert "package not-there==1.0: not-there is not installed" in line
         assert "hub owner/name: the hub cannot be reached" in line
         assert f"path {tmp_path / 'no.gguf'}: no such file" in line
-
-    def test_a_model_of_the_hub_without_network(self, tmp_path):
-        found = recipe.read(tiny_gguf.recipe(tmp_path / "t", b"", [], gguf=None, model="owner/name"))
-        assert refused(found).startswith("model: owner/name: ")
 
 
 class TestInterrupted:
@@ -228,7 +225,7 @@ class TestInterrupted:
             "from etlch.weights import make, recipe\n"
             "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
             f"resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit}))\n"
-            f"try:\n    make.make(recipe.read(Path({str(found.folder / 'model.yaml')!r})), say=str)\n"
+            f"try:\n    make.make(recipe.read(Path({str(found.folder / 'model.yaml')!r})))\n"
             "except EtlchError as error:\n    print(error)\n"
         )
         done = run(code, site)
@@ -255,16 +252,16 @@ class TestInterrupted:
         process.communicate()
         assert (tiny.folder / ".weights.tmp" / "model.safetensors").is_file()
         assert not tiny.weights.exists() and not make.is_made(tiny)
-        again = bytes_of(make.make(tiny, say=str))
+        again = bytes_of(make.make(tiny))
         assert not (tiny.folder / ".weights.tmp").exists()
         never_killed = recipe.read(tiny_gguf.recipe(tmp_path / "other", gguf.read_bytes(), [{"path": str(gguf)}]))
-        assert again == bytes_of(make.make(never_killed, say=str))
+        assert again == bytes_of(make.make(never_killed))
 
 
 MAKE = """
 from pathlib import Path
 from etlch.weights import make, recipe
-make.make(recipe.read(Path({path!r})), say=lambda line: print(line, flush=True))
+make.make(recipe.read(Path({path!r})))
 """
 STOPS = """
 import time
@@ -274,12 +271,12 @@ def stop(*given):
     print("writing", flush=True)
     time.sleep(600)
 make.write_text = stop
-make.make(recipe.read(Path({path!r})), say=lambda line: print(line, flush=True))
+make.make(recipe.read(Path({path!r})))
 """
 
 
 def start(code: str) -> subprocess.Popen:
-    return subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    return subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
 def run(code: str, site) -> subprocess.CompletedProcess:
@@ -313,7 +310,7 @@ class TestFiles:
         path = tmp_path / "a.gguf"
         tiny_gguf.write(path, architecture="abacus")
         line = refused(recipe.read(tiny_gguf.recipe(tmp_path / "t", path.read_bytes(), [{"path": str(path)}])))
-        assert line.startswith(f"{path}: architecture 'abacus' cannot be converted (transformers knows bloom, ")
+        assert line.startswith(f"{path}: transformers cannot convert it (ValueError: ") and "abacus" in line
 
     @pytest.mark.parametrize(
         ("change", "found"),
@@ -370,24 +367,41 @@ class TestRecipes:
         ("old", "new", "said"),
         [
             ("template: gemma", "template: gema", ":4: template: found 'gema' (expected for example gemma"),
-            ("template: gemma", "template: 5", ":4: template: found 5 (expected text)"),
-            ("title: Tiny\n", "", ":1: title: missing (expected text)"),
-            ("title: Tiny", "tittle: x\ntitle: Tiny", ":1: unknown key 'tittle' (expected title, licence"),
-            ("languages: [en]", "languages: en", ":5: languages: found 'en' (expected a list)"),
-            ("languages: [en]", "model: a/b", ":1: found both of gguf and model (expected one of them)"),
-            ("sha256: a", "sha256: x", ":7: sha256: found 'xaaa"),
-            ("sha256: a", "sum: 1\n  sha256: a", ":7: unknown key 'sum' (expected sha256, sources)"),
-            ("    - path: a.gguf\n", "", ":8: sources: found None (expected a list of package, hub, path)"),
-            ("path: a.gguf", "url: a.gguf", ":9: found {'url': 'a.gguf'} (expected one of package, hub, path)"),
-            ("path: a.gguf", "path: a.gguf\n      files: b", ":9: unknown key 'files' (expected path)"),
-            ("path: a.gguf", "path: [a]", ":9: path: found ['a'] (expected a file on this machine)"),
-            ("path: a.gguf", "package: a\n      files: b", ":9: package: found 'a' (expected name==version)"),
-            ("path: a.gguf", "package: a==1", ":9: files: found None (expected the file's name, or those of its parts"),
-            ("path: a.gguf", "hub: a\n      files: b", ":9: hub: found 'a' (expected owner/name)"),
-            ("path: a.gguf", "hub: a/b\n      files: [b, c]", ":9: files: found 2 (expected the name of one file)"),
-            ("ascii: 100", "ascii: -1", ":12: ascii: found -1 (expected a whole number)"),
-            ("han: true", "han: 1", ":11: han: found 1 (expected true or false)"),
-            ("ascii: 100", "english: 100", ":12: unknown key 'english' (expected han, ascii)"),
+            ("template: gemma", "template: 5", ":4: template: found 5 (Input should be a valid string)"),
+            ("title: Tiny\n", "", ":1: title: (Field required)"),
+            ("title: Tiny", "tittle: x\ntitle: Tiny", ":1: tittle: found 'x' (Extra inputs are not permitted"),
+            ("languages: [en]", "languages: en", ":5: languages: found 'en' (Input should be a valid list)"),
+            ("languages: [en]", "model: a/b", ":5: model: found 'a/b' (Extra inputs are not permitted)"),
+            ("languages: [en]", "folder: a", ":5: folder: found 'a' (Input is not an instance of Path)"),
+            ("sha256: a", "sha256: x", ":7: gguf.sha256: found 'xaaa"),
+            ("sha256: a", "sum: 1\n  sha256: a", ":7: gguf.sum: found 1 (Extra inputs are not permitted)"),
+            ("    - path: a.gguf\n", "", ":8: gguf.sources: found None (Input should be a valid list)"),
+            ("path: a.gguf", "{}", ":9: gguf.sources.0: found {} (expected one of package, hub, path)"),
+            (
+                "path: a.gguf",
+                "path: a.gguf\n      files: b",
+                ":9: gguf.sources.0: found {'path': 'a.gguf', 'files': 'b'} (exp",
+            ),
+            ("path: a.gguf", "path: [a]", ":9: gguf.sources.0.path: found ['a'] (Input should be a valid string)"),
+            (
+                "path: a.gguf",
+                "package: a\n      files: b",
+                ":9: gguf.sources.0.package: found 'a' (String should match",
+            ),
+            (
+                "path: a.gguf",
+                "package: a==1",
+                ":9: gguf.sources.0: found {'package': 'a==1'} (expected `files`: of a pack",
+            ),
+            (
+                "path: a.gguf",
+                "hub: a\n      files: b",
+                ":9: gguf.sources.0.hub: found 'a' (String should match pattern",
+            ),
+            ("path: a.gguf", "hub: a/b\n      files: [b, c]", ":9: gguf.sources.0: found {'hub': 'a/b', 'files': ['b'"),
+            ("ascii: 100", "ascii: -1", ":12: vocabulary.ascii: found -1 (Input should be greater than or equal to 0)"),
+            ("han: true", "han: 1", ":11: vocabulary.han: found 1 (Input should be a valid boolean)"),
+            ("ascii: 100", "english: 100", ":12: vocabulary.english: found 100 (Extra inputs are not permitted)"),
         ],
     )
     def test_what_is_wrong_is_said_with_its_line(self, tmp_path, old, new, said):
@@ -400,16 +414,16 @@ class TestRecipes:
 
     def test_every_problem_at_once(self, tmp_path):
         path = tmp_path / "model.yaml"
-        path.write_text("template: gema\nvocabulary: {han: true}\n", encoding="utf-8")
+        path.write_text("template: gema\nvocabulary: {han: 2}\n", encoding="utf-8")
         with pytest.raises(ManyErrors) as error:
             recipe.read(path)
         problems = [line.removeprefix(f"{path}:") for line in str(error.value).splitlines()]
-        assert len(problems) == 6 and "1: found neither of gguf and model (expected one of them)" in problems
+        assert len(problems) == 6 and "1: licence: (Field required)" in problems
 
     def test_the_recipes_of_this_repository(self, root):
         found = [recipe.find(name, root / "models") for name in ("gemma3-270m", "smollm2-135m")]
         pins = (root / "requirements.lock").read_text(encoding="utf-8").splitlines()
-        for source in (source for each in found for source in each.sources if source.kind == "package"):
+        for source in (source for each in found for source in each.gguf.sources if source.kind == "package"):
             name, _, version = source.place.partition("==")
             owners = {file.rpartition(":")[0] or name for file in source.files}
             assert {f"{owner}=={version}" for owner in owners} <= set(pins)

@@ -41,7 +41,7 @@ def vocabulary(recipe):
     def read(model: str) -> tokenizer.Vocabulary:
         if model not in made:
             try:  # the metadata is all in the first part
-                path = next(sources.parts(recipe(model).sources[0]))
+                path = next(sources.parts(recipe(model).gguf.sources[0]))
             except EtlchError as error:
                 pytest.skip(str(error))
             made[model] = tokenizer.read(gguf_file.read_metadata(path), path)
@@ -84,7 +84,7 @@ class TestWhole:
 
     @pytest.mark.parametrize("model", MODELS)
     def test_the_answers_are_about_the_file_of_the_recipe(self, model, answers, recipe):
-        assert answers[model]["sha256"] == recipe(model).sha256
+        assert answers[model]["sha256"] == recipe(model).gguf.sha256
 
     def test_what_is_not_a_chat_token_is_text(self, built):
         tokens = built("smollm2-135m").tokenize("<start_of_turn>")
