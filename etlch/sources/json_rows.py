@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from etlch.sources.text_files import split_lines
 Row = dict[str, Any]
 _DECODER = json.JSONDecoder()
 _BLANK = " \t\r\n"
+_BETWEEN = re.compile(r"[ \t\r\n,]*")
 
 
 def each_row(
@@ -83,27 +85,20 @@ def _lines(path: Path, text: str, report: Report) -> Iterator[tuple[str, Any]]:
 
 
 def _elements(path: Path, text: str, position: int, report: Report) -> Iterator[tuple[str, Any]]:
-    line, counted = 1, 0
+    line = 1 + text.count("\n", 0, position)
     while True:
-        position = _skip(text, position, _BLANK + ",")
-        line += text.count("\n", counted, position)
-        counted = position
-        where = f"{path}:{line}"
-        if text.startswith("]", position):
+        start = _BETWEEN.match(text, position).end()
+        line += text.count("\n", position, start)
+        if text.startswith("]", start):
             return
         try:
-            value, position = _DECODER.raw_decode(text, position)
+            value, position = _DECODER.raw_decode(text, start)
         except (ValueError, RecursionError) as error:
-            cut = "the array has no end, so the file may have been cut" if position >= len(text) else str(error)
-            report.refuse([(where, f"not JSON ({cut}); nothing after this was read")])
+            cut = "the array has no end, so the file may have been cut" if start >= len(text) else str(error)
+            report.refuse([(f"{path}:{line}", f"not JSON ({cut}); nothing after this was read")])
             return
-        yield where, value
-
-
-def _skip(text: str, position: int, characters: str) -> int:
-    while position < len(text) and text[position] in characters:
-        position += 1
-    return position
+        yield f"{path}:{line}", value
+        line += text.count("\n", start, position)
 
 
 def object_at(value: Any, expected: str) -> Row:
