@@ -16,6 +16,8 @@ from typing import Any
 
 from etlch.errors import EtlchError
 
+_KEYS = ("id", "lang", "theme", "source", "text", "entities", "triples", "fields")
+
 
 @dataclass(frozen=True, slots=True)
 class Entity:
@@ -64,7 +66,9 @@ class Record:
                 {"text": e.text, "type": e.type, "spans": [list(s) for s in e.spans]} for e in self.entities
             ]
         if self.triples:
-            row["triples"] = [_triple_to_json(t) for t in self.triples]
+            keys = ("head", "head_type", "relation", "tail", "tail_type")
+            pairs = ([(key, getattr(triple, key)) for key in keys] for triple in self.triples)
+            row["triples"] = [{k: v for k, v in pair if v or not k.endswith("_type")} for pair in pairs]
         if self.fields:
             row["fields"] = self.fields
         return row
@@ -94,11 +98,8 @@ def record_from_json(row: Any) -> Record:
     """
     if not isinstance(row, dict):
         raise EtlchError(f"found {type(row).__name__} (expected a JSON object)")
-    unknown = sorted(set(row) - {"id", "lang", "theme", "source", "text", "entities", "triples", "fields"})
-    if unknown:
-        raise EtlchError(
-            f"unknown field {unknown[0]!r} (expected id, lang, theme, source, text, entities, triples, fields)"
-        )
+    if unknown := sorted(row.keys() - set(_KEYS)):
+        raise EtlchError(f"unknown field {unknown[0]!r} (expected {', '.join(_KEYS)})")
     return Record(
         id=_string(row, "id"),
         text=_string(row, "text"),
@@ -228,24 +229,8 @@ def _entity(row: dict[str, Any]) -> Entity:
 
 
 def _triple(row: dict[str, Any]) -> Triple:
-    return Triple(
-        _string(row, "head"),
-        _string(row, "relation"),
-        _string(row, "tail"),
-        _string(row, "head_type", default=""),
-        _string(row, "tail_type", default=""),
-    )
-
-
-def _triple_to_json(triple: Triple) -> dict[str, str]:
-    row = {
-        "head": triple.head,
-        "head_type": triple.head_type,
-        "relation": triple.relation,
-        "tail": triple.tail,
-        "tail_type": triple.tail_type,
-    }
-    return {key: value for key, value in row.items() if value or key in ("head", "relation", "tail")}
+    parts = [_string(row, key) for key in ("head", "relation", "tail")]
+    return Triple(*parts, *(_string(row, key, default="") for key in ("head_type", "tail_type")))
 
 
 def _fields(value: Any) -> dict[str, list[str]]:

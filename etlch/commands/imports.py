@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import fields
 from pathlib import Path
 
 from etlch.errors import EtlchError
@@ -63,9 +64,10 @@ def _run(options: argparse.Namespace) -> int:
         return 0
     if options.source is None or options.out is None:
         raise EtlchError("SOURCE and --out FILE are needed (etlch import --help has examples, --formats the formats)")
-    given = {name: getattr(options, name) for name in registry.option_names()}
+    given = {field.name: getattr(options, field.name) for field in fields(Options)}
     given["columns"] = tuple(column.strip() for column in options.columns.split(",") if column.strip())
-    read = registry.read(options.source, options.format, Options(**given), options.to)
+    chosen = Options(**given)
+    read = registry.read(options.source, options.format, chosen, options.to)
     print("\n".join(read.lines()), flush=True)
-    print("\n".join(registry.write(read, options.to, Options(**given), options.out)))
+    print("\n".join(registry.write(read, options.to, chosen, options.out)))
     return 0

@@ -64,33 +64,27 @@ class _Places:
         """Claim the place of a term; no spans when nothing is left."""
         if term not in self._exact:
             self._exact[term] = _whole_words_first(_occurrences(term, self._source), self._source)
-        place = self._free(self._exact[term], (term, None)) if self._exact[term] else ()
+        place = self._free(self._exact[term], term)
         if not place:
             if term not in self._all:
                 self._all[term] = self._everywhere(term)
-            places = self._all[term]
-            if places:
-                place = self._free(places, (term, None)) or self._free(places, (term, kind))
+            place = self._free(self._all[term], term) or self._free(self._all[term], term, kind)
         return self.claim(place, kind) if place else ()
 
     def _everywhere(self, term: str) -> list[Spans]:
-        exact = self._exact[term]
         loose = _whole_words_first(_loose_occurrences(term, self._source), self._source)
-        if exact or loose:
-            return list(dict.fromkeys([*exact, *loose]))
-        scattered = _fragments(term, self._source)
-        return [scattered] if scattered else []
+        found = list(dict.fromkeys([*self._exact[term], *loose]))
+        return found or [place for place in [_fragments(term, self._source)] if place]
 
-    def _free(self, places: list[Spans], key: tuple[str, str | None]) -> Spans:
-        """The first place that is not claimed (by this type, where the key names one)."""
-        kind = key[1]
-        number = self._next.get(key, 0)
+    def _free(self, places: list[Spans], term: str, kind: str | None = None) -> Spans:
+        """The first place that is not claimed (by this type, where one is named)."""
+        number = self._next.get((term, kind), 0)
         while number < len(places):
             place = places[number]
             if (place not in self._claimed) if kind is None else ((place, kind) not in self._by_type):
                 break
             number += 1
-        self._next[key] = number
+        self._next[term, kind] = number
         return places[number] if number < len(places) else ()
 
 
@@ -105,14 +99,12 @@ def _occurrences(term: str, source: str) -> list[Span]:
 
 def _loose_occurrences(term: str, source: str) -> list[Span]:
     folded, starts, ends = fold(source)
-    spans = []
-    for first, last in _occurrences(_folded(term), folded):
-        whole = (first == 0 or starts[first - 1] != starts[first]) and (
-            last == len(folded) or starts[last] != starts[last - 1]
-        )
-        if whole:
-            spans.append((starts[first], ends[last - 1]))
-    return spans
+    return [
+        (starts[first], ends[last - 1])
+        for first, last in _occurrences(_folded(term), folded)
+        if (first == 0 or starts[first - 1] != starts[first])
+        and (last == len(folded) or starts[last] != starts[last - 1])
+    ]
 
 
 def _whole_words_first(spans: list[Span], source: str) -> list[Spans]:

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 
 from etlch.formats import FORMATS
 from etlch.formats.base import Format, FormatError, Parsed, Schema
-from etlch.records import Entity, Record
+from etlch.records import Record
 
 _SHOWN = 3
 
@@ -82,7 +82,7 @@ class Tally:
     def add(self, form: Format, record: Record, types: Sequence[str]) -> None:
         """Try one record."""
         self.sentences += 1
-        refused = 0
+        refused = self.reasons.total()
         for schema in schemas(form, types, record):
             part = _asked(form, record, schema)
             size = len(getattr(part, form.part))
@@ -90,21 +90,15 @@ class Tally:
             try:
                 trouble, parsed = difference(form, record, schema)
             except FormatError as error:
-                refused += 1
                 self.refused_items += size
                 self.reasons[error.reason] += 1
                 continue
             if trouble:
                 self.failures.append(f"{form.name}, record {record.id!r}, {list(schema.keys)}: {trouble}")
-            if form.part == "entities":
-                given = _located(part.entities)
-                self.placeable += given.total()
-                self.placed += (given & _located(parsed.entities)).total()
-        self.refused_sentences += refused > 0
-
-
-def _located(entities: Iterable[Entity]) -> Counter[Hashable]:
-    return Counter({(entity.type, entity.spans) for entity in entities if entity.spans})
+            given, back = ({(e.type, e.spans) for e in some.entities if e.spans} for some in (part, parsed))
+            self.placeable += len(given)
+            self.placed += len(given & back)
+        self.refused_sentences += self.reasons.total() > refused
 
 
 def over(records: Sequence[Record], forms: Iterable[Format] = FORMATS.values()) -> Iterator[tuple[Format, Tally]]:
@@ -141,13 +135,11 @@ def notes(tallies: Iterable[tuple[Format, Tally]]) -> Iterator[str]:
 
 def abilities() -> list[list[str]]:
     """What each format can represent, a row each; the first row is the head."""
-    head = ["format", "carries", "types a prompt", "nested", "crossing", "discontinuous", "offsets", "repeats"]
-    out = [head]
+    flags = ("nested", "crossing", "discontinuous", "offsets", "repeats")
+    out = [["format", "carries", "types a prompt", *flags]]
     for form in FORMATS.values():
-        can = form.can
-        flags = (can.nested, can.crossing, can.discontinuous, can.offsets, can.repeats)
-        shown = ["yes" if flag else "no" for flag in flags] if can.types != "none" else ["-"] * 5
-        out.append([form.name, form.part, can.types if can.types != "none" else "-", *shown])
+        shown = [form.can.types, *("yes" if getattr(form.can, flag) else "no" for flag in flags)]
+        out.append([form.name, form.part, *(shown if form.can.types != "none" else "-" * len(shown))])
     return out
 
 

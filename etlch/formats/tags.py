@@ -175,9 +175,8 @@ class _Pairs:
         self._open: dict[str, list[list]] = {}
 
     def open(self, kind: str, at: int) -> None:
-        mark = [kind, at, False]
-        self._order.append(mark)
-        self._open.setdefault(kind, []).append(mark)
+        self._order.append([kind, at, False])
+        self._open.setdefault(kind, []).append(self._order[-1])
 
     def close(self, kind: str, at: int) -> None:
         if not self._open.get(kind):
@@ -195,9 +194,9 @@ class _Pairs:
             self._problems.add("marks around nothing", kind)
 
     def finish(self) -> list[Marked]:
-        for mark in self._order:
-            if not mark[2]:
-                self._problems.add("a mark that is never closed", mark[0])
+        for kind, _, closed in self._order:
+            if not closed:
+                self._problems.add("a mark that is never closed", kind)
         return self._found
 
 

@@ -122,11 +122,13 @@ class Report:
 
     def lines(self) -> list[str]:
         """The report, one line an item."""
-        parts = [f"{self.records:,} records", f"{self.mentions:,} mentions{_counts(self.types.most_common())}"]
+        parts = [f"{self.records:,} records", f"{self.mentions:,} mentions{_counts(self.types.most_common(), ' ')}"]
         parts += [f"{count:,} {name}" for name, count in (("triples", self.triples), ("fields", self.fields)) if count]
         out = [f"read      {', '.join(parts)}{_counts(sorted(self.shapes.items()), '; ')}"]
         out += [f"repaired  {t.count:,}: {what} (first at {t.first})" for what, t in self.repaired.items()]
-        out += [f"note      {what} ({_times(t)}{t.first})" for what, t in self.notes.items()]
+        for what, tally in self.notes.items():
+            times = f"{tally.count:,} times, first at " if tally.count > 1 else ""
+            out.append(f"note      {what} ({times}{tally.first})")
         lost = f", with {self.refused_mentions:,} mentions" if self.refused_mentions else ""
         out.append(f"refused   {self.refused:,} records{lost}")
         out += [f"  {problem}" for problem in self.problems[:_SHOWN]]
@@ -135,11 +137,7 @@ class Report:
         return out
 
 
-def _times(tally: Tally) -> str:
-    return f"{tally.count:,} times, first at " if tally.count > 1 else ""
-
-
-def _counts(items: list[tuple[str, int]], opening: str = " ") -> str:
+def _counts(items: list[tuple[str, int]], opening: str) -> str:
     shown = ", ".join(f"{name} {count:,}" for name, count in items[:12])
     more = f", and {len(items) - 12} more" if len(items) > 12 else ""
     return f"{opening}({shown}{more})" if items else ""

@@ -21,14 +21,8 @@ from etlch.sources.text_files import split_lines
 _RELATION = re.compile(r"(\S+) \S+?:([^\s:]+) \S+?:([^\s:]+)\s*")
 _OFFSETS = re.compile(r"\d+ \d+(?:;\d+ \d+)*")
 _NAME = re.compile(r"[^\s/\\]+(?:/[^\s/\\]+)*")
-_ASIDE = {
-    "E": "events",
-    "A": "attributes",
-    "M": "modifications",
-    "N": "normalisations",
-    "#": "notes",
-    "*": "equivalences",
-}
+_ASIDE = {"E": "events", "A": "attributes", "M": "modifications", "N": "normalisations"}
+_ASIDE |= {"#": "notes", "*": "equivalences"}
 
 
 def _read(path: Path, options: Options, report: Report) -> list[Draft]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,8 @@ from etlch.sources.text_files import split_lines
 Row = dict[str, Any]
 _DECODER = json.JSONDecoder()
 _BLANK = " \t\r\n"
+_LOOKED_AT = 100_000  # characters of a line, to tell lines from one array
+_BETWEEN = re.compile(r"[ \t\r\n,]*")
 
 
 def each_row(
@@ -39,21 +43,16 @@ def read_rows(path: Path, options: Options, report: Report) -> Iterator[tuple[st
     """
     text = open_text(path, options, report)
     start = len(text) - len(text.lstrip(_BLANK))
-    if text.startswith("[", start) and not _is_lines(text):
+    lines = split_lines(text)
+    heads = islice((_parsed(body[:_LOOKED_AT]) for body, _ in lines if body.strip()), 2)
+    first, second = [*heads, None][:2]
+    is_row = isinstance(first, list) and [type(item) for item in first] == [str, dict]  # spaCy's [text, {entities}]
+    if text.startswith("[", start) and not is_row and (first is None or second is None):
         yield from _elements(path, text, start + 1, report)
-    elif (whole := _whole_object(text)) is not None:
+    elif first is None and (whole := _parsed(text)) is not None:  # one object over several lines
         yield f"{path}:1", whole
     else:
-        yield from _lines(path, text, report)
-
-
-def _is_lines(text: str) -> bool:
-    """Whether a file that begins with `[` holds one array a line (spaCy's `[text, {entities}]`), rather than one array."""
-    lines = [body for body, _ in split_lines(text[:100_000]) if body.strip()]
-    first = _parsed(lines[0])
-    if isinstance(first, list) and [type(item) for item in first] == [str, dict]:
-        return True
-    return len(lines) > 1 and first is not None and _parsed(lines[1]) is not None
+        yield from _lines(path, lines, report)
 
 
 def _parsed(text: str) -> Any:
@@ -64,14 +63,8 @@ def _parsed(text: str) -> Any:
         return None
 
 
-def _whole_object(text: str) -> Any:
-    """A single object that spans several lines, else None."""
-    first = text.lstrip(_BLANK).split("\n", 1)[0]
-    return _parsed(text) if _parsed(first) is None else None
-
-
-def _lines(path: Path, text: str, report: Report) -> Iterator[tuple[str, Any]]:
-    for number, (body, end) in enumerate(split_lines(text), start=1):
+def _lines(path: Path, lines: list[tuple[str, str]], report: Report) -> Iterator[tuple[str, Any]]:
+    for number, (body, end) in enumerate(lines, start=1):
         if not body.strip():
             continue
         where = f"{path}:{number}"
@@ -83,27 +76,20 @@ def _lines(path: Path, text: str, report: Report) -> Iterator[tuple[str, Any]]:
 
 
 def _elements(path: Path, text: str, position: int, report: Report) -> Iterator[tuple[str, Any]]:
-    line, counted = 1, 0
+    line = 1 + text.count("\n", 0, position)
     while True:
-        position = _skip(text, position, _BLANK + ",")
-        line += text.count("\n", counted, position)
-        counted = position
-        where = f"{path}:{line}"
-        if text.startswith("]", position):
+        start = _BETWEEN.match(text, position).end()
+        line += text.count("\n", position, start)
+        if text.startswith("]", start):
             return
         try:
-            value, position = _DECODER.raw_decode(text, position)
+            value, position = _DECODER.raw_decode(text, start)
         except (ValueError, RecursionError) as error:
-            cut = "the array has no end, so the file may have been cut" if position >= len(text) else str(error)
-            report.refuse([(where, f"not JSON ({cut}); nothing after this was read")])
+            cut = "the array has no end, so the file may have been cut" if start >= len(text) else str(error)
+            report.refuse([(f"{path}:{line}", f"not JSON ({cut}); nothing after this was read")])
             return
-        yield where, value
-
-
-def _skip(text: str, position: int, characters: str) -> int:
-    while position < len(text) and text[position] in characters:
-        position += 1
-    return position
+        yield f"{path}:{line}", value
+        line += text.count("\n", start, position)
 
 
 def object_at(value: Any, expected: str) -> Row:

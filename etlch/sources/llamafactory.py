@@ -7,7 +7,6 @@ one question a type, each answered with a JSON list.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from etlch.errors import EtlchError
-from etlch.formats import FORMATS, Format, Parsed, Schema
+from etlch.formats import FORMATS, Format, Schema
+from etlch.formats.literals import exactly
 from etlch.sources.base import Draft, Options, Reader, Report, Sample, make_id
 from etlch.sources.json_rows import Row, object_at, read_rows
 from etlch.sources.spans import Mention
@@ -33,8 +33,8 @@ class Exchange:
 
     where: str
     id: str
-    turns: tuple[tuple[str, str], ...]
-    text: str
+    turns: list[tuple[str, str]]
+    text: str = ""
 
 
 def _read(path: Path, options: Options, report: Report) -> Iterator[Draft]:
@@ -45,58 +45,58 @@ def _read(path: Path, options: Options, report: Report) -> Iterator[Draft]:
     single = [exchange for exchange in exchanges if len(exchange.turns) == 1]
     chosen = _answer_format(path, single, options, report)
     prefix = _common_instruction([e.turns[0][0] for e in single if not e.text], path, report)
-    return _drafts(exchanges, chosen, prefix, report)
+    for exchange in exchanges:
+        try:
+            draft = _single(exchange, chosen, prefix, report) if len(exchange.turns) == 1 else _several(exchange)
+        except EtlchError as error:
+            report.refuse([(exchange.where, str(error))])
+            continue
+        if missing := sum(m.text not in draft.text for m in draft.mentions):
+            report.note("mentions that do not stand in their text", exchange.where, missing)
+        yield draft
 
 
 def _exchanges(path: Path, options: Options, report: Report) -> Iterator[Exchange]:
     for number, (where, value) in enumerate(read_rows(path, options, report), start=1):
         try:
             row = object_at(value, "an alpaca or sharegpt row")
-            turns, text = _turns(row, options)
+            yield Exchange(where, make_id(options, path, number, row.get("id")), *_turns(row, options))
         except EtlchError as error:
             report.refuse([(where, str(error))])
-            continue
-        yield Exchange(where, make_id(options, path, number, row.get("id")), turns, text)
 
 
-def _turns(row: Row, options: Options) -> tuple[tuple[tuple[str, str], ...], str]:
+def _turns(row: Row, options: Options) -> tuple[list[tuple[str, str]], str]:
+    """The prompts and answers of a row, and its text where it keeps that apart."""
     name = next((n for n in (*options.columns[:1], *_CONVERSATIONS) if isinstance(row.get(n), list)), None)
     if name is not None:
         return _conversation(row[name], name), ""
     prompt, query, response = options.columns if len(options.columns) == 3 else _ALPACA
     for key in (prompt, response):
         if not isinstance(row.get(key), str):
-            raise EtlchError(
-                f"{key}: found {row.get(key)!r:.60} (expected a string; the row has {', '.join(map(str, row))}: "
-                "--columns names those of prompt, query and response)"
-            )
+            expected = f"a string; the row has {', '.join(row)}: --columns names those of prompt, query and response"
+            raise EtlchError(f"{key}: found {row.get(key)!r:.60} (expected {expected})")
     if row.get("history"):
-        raise EtlchError(
-            "history: found earlier turns (expected a row of one question; use a sharegpt file for conversations)"
-        )
-    text = row.get(options.text_column or query) or ""
-    return ((row[prompt], row[response]),), text
+        expected = "a row of one question; use a sharegpt file for conversations"
+        raise EtlchError(f"history: found earlier turns (expected {expected})")
+    return [(row[prompt], row[response])], row.get(options.text_column or query) or ""
 
 
-def _conversation(messages: list[Any], name: str) -> tuple[tuple[str, str], ...]:
-    said = []
+def _conversation(messages: list[Any], name: str) -> list[tuple[str, str]]:
+    said: list[str] = []
     for number, message in enumerate(messages):
         message = object_at(message, f"{name}[{number}]: an object with from and value, or role and content")
         role, content = message.get("from", message.get("role")), message.get("value", message.get("content"))
         if not isinstance(content, str):
             raise EtlchError(f"{name}[{number}]: found {content!r:.60} (expected a string)")
-        if role != "system":
-            said.append((role, content))
-    roles = [role for role, _ in said]
-    for number, role in enumerate(roles):
-        if role not in (_MODEL if number % 2 else _HUMAN):
-            raise EtlchError(
-                f"{name}[{number}]: found the role {role!r} (expected human and gpt, or user and assistant, in turn)"
-            )
+        if role == "system":
+            continue
+        if role not in (_MODEL if len(said) % 2 else _HUMAN):
+            expected = "human and gpt, or user and assistant, in turn"
+            raise EtlchError(f"{name}[{number}]: found the role {role!r} (expected {expected})")
+        said.append(content)
     if not said or len(said) % 2:
         raise EtlchError(f"{name}: found {len(said)} messages (expected a question and an answer each turn)")
-    contents = [content for _, content in said]
-    return tuple(zip(contents[::2], contents[1::2], strict=True))
+    return list(zip(said[::2], said[1::2], strict=True))
 
 
 def _answer_format(path: Path, rows: list[Exchange], options: Options, report: Report) -> Format | None:
@@ -107,17 +107,14 @@ def _answer_format(path: Path, rows: list[Exchange], options: Options, report: R
         return FORMATS[options.answer_format]
     if not rows:
         return None
-    scores = {name: [0, 0] for name in FORMATS}
-    for row in rows[:_TRIED]:
-        for name, answer_format in FORMATS.items():
-            status = answer_format.parse(row.turns[0][1], Schema(), row.text).status
-            scores[name][0] += status == "ok"
-            scores[name][1] += status == "repaired"
-    best = max(scores, key=lambda name: tuple(scores[name]))
+    scores = {}
+    for name, form in FORMATS.items():
+        statuses = [form.parse(row.turns[0][1], Schema(), row.text).status for row in rows[:_TRIED]]
+        scores[name] = statuses.count("ok"), statuses.count("repaired")
+    best = max(scores, key=scores.get)
     if not any(scores[best]):
-        raise EtlchError(
-            f"{path}: no answer is in a format known here (expected one of {', '.join(FORMATS)}: --answer-format)"
-        )
+        expected = f"one of {', '.join(FORMATS)}: --answer-format"
+        raise EtlchError(f"{path}: no answer is in a format known here (expected {expected})")
     also = [name for name in FORMATS if name != best and scores[name] == scores[best]]
     fits = f"; {' and '.join(also)} would fit as well" if also else ""
     report.note(f"answers read as {best} (guessed{fits}; --answer-format NAME otherwise)", f"{path}:1")
@@ -126,36 +123,14 @@ def _answer_format(path: Path, rows: list[Exchange], options: Options, report: R
 
 def _common_instruction(prompts: list[str], path: Path, report: Report) -> str:
     """What all prompts begin with, up to a line break or a colon: the instruction before the text."""
-    shared = _shared_beginning(min(prompts), max(prompts)) if len(prompts) > 1 else ""
-    end = max((shared.rfind(mark) for mark in "\n:："), default=-1) + 1
-    if prompts and not end:
-        report.note("no common instruction found: the whole prompt was taken for the text", f"{path}:1", len(prompts))
-    elif end:
-        report.note(
-            f"prompts begin alike; the text was taken from behind {shared[:end].strip()[-30:]!r}",
-            f"{path}:1",
-            len(prompts),
-        )
-    return shared[:end]
-
-
-def _shared_beginning(first: str, last: str) -> str:
-    """What the first and the last of a sorted list begin with, and so all between them."""
-    size = next((i for i, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), min(len(first), len(last)))
-    return first[:size]
-
-
-def _drafts(exchanges: list[Exchange], chosen: Format | None, prefix: str, report: Report) -> Iterator[Draft]:
-    for exchange in exchanges:
-        try:
-            draft = _single(exchange, chosen, prefix, report) if len(exchange.turns) == 1 else _several(exchange)
-        except EtlchError as error:
-            report.refuse([(exchange.where, str(error))])
-            continue
-        missing = sum(m.text not in draft.text for m in draft.mentions)
-        if missing:
-            report.note("mentions that do not stand in their text", exchange.where, missing)
-        yield draft
+    first, last = (min(prompts), max(prompts)) if len(prompts) > 1 else ("", "")  # all between begin as both do
+    shared = first[: next((n for n, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), len(first))]
+    shared = shared[: max((shared.rfind(mark) for mark in "\n:："), default=-1) + 1]
+    if prompts:
+        behind = f"prompts begin alike; the text was taken from behind {shared.strip()[-30:]!r}"
+        what = behind if shared else "no common instruction found: the whole prompt was taken for the text"
+        report.note(what, f"{path}:1", len(prompts))
+    return shared
 
 
 def _single(exchange: Exchange, chosen: Format, prefix: str, report: Report) -> Draft:
@@ -166,10 +141,6 @@ def _single(exchange: Exchange, chosen: Format, prefix: str, report: Report) -> 
         raise EtlchError(f"the answer {answer[:60]!r} is not {chosen.name} ({parsed.problems[0]})")
     if parsed.status == "repaired":
         report.repair(f"answers not {chosen.name} to the letter", exchange.where)
-    return _draft(exchange, text, parsed)
-
-
-def _draft(exchange: Exchange, text: str, parsed: Parsed) -> Draft:
     mentions = [Mention(entity.type, entity.spans, entity.text, exchange.where) for entity in parsed.entities]
     fields = {key: list(values) for key, values in parsed.fields}
     return Draft(exchange.where, exchange.id, text, mentions, triples=list(parsed.triples), fields=fields)
@@ -183,22 +154,13 @@ def _several(exchange: Exchange) -> Draft:
     for number, (question, answer) in enumerate(exchange.turns[1:], start=2):
         match = _QUESTION.search(question)
         if not match:
-            raise EtlchError(
-                f"turn {number}: found the question {question[:60]!r} (expected 'What describes TYPE in the text?')"
-            )
-        for surface in _surfaces(answer, number):
-            draft.mentions.append(Mention(match[1], (), surface, exchange.where))
+            expected = "'What describes TYPE in the text?'"
+            raise EtlchError(f"turn {number}: found the question {question[:60]!r} (expected {expected})")
+        surfaces = exactly(answer)
+        if not isinstance(surfaces, list) or not all(isinstance(item, str) for item in surfaces):
+            raise EtlchError(f"turn {number}: found the answer {answer[:60]!r} (expected a JSON list of strings)")
+        draft.mentions += [Mention(match[1], (), surface, exchange.where) for surface in surfaces]
     return draft
-
-
-def _surfaces(answer: str, turn: int) -> list[str]:
-    try:
-        value = json.loads(answer)
-    except (ValueError, RecursionError):
-        value = None
-    if not (isinstance(value, list) and all(isinstance(item, str) for item in value)):
-        raise EtlchError(f"turn {turn}: found the answer {answer[:60]!r} (expected a JSON list of strings)")
-    return value
 
 
 def _sniff(sample: Sample) -> str:

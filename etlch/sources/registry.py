@@ -21,6 +21,7 @@ from etlch.records import Record, write_text
 from etlch.sources.base import Options, Reader, Report, Sample, Written, open_text, settle
 from etlch.sources.json_rows import read_rows
 from etlch.sources.spans import UNITS
+from etlch.sources.text_files import unknown_encoding
 
 _HEAD = 65_536  # bytes looked at to guess a format
 _ALWAYS = {"encoding", "lang", "id_prefix", "strict"}
@@ -47,9 +48,7 @@ def sample_of(path: Path, options: Options) -> Sample:
     try:
         head = whole.decode(options.encoding, "replace").removeprefix("\ufeff")
     except LookupError:
-        raise EtlchError(
-            f"unknown encoding {options.encoding!r} (expected a name such as utf-8, big5 or gb18030)"
-        ) from None
+        raise unknown_encoding(options.encoding) from None
     rows: list[Any] = []
     if path.suffix in (".json", ".jsonl", ".jsonlines", ".ndjson"):
         rows = [row for _, row in islice(read_rows(path, options, Report()), _ROWS)]
@@ -85,11 +84,6 @@ class Reading:
         return [f"format    {self.reader.name}{why}", *self.report.lines()]
 
 
-def option_names() -> list[str]:
-    """The names of all Options."""
-    return [option.name for option in fields(Options)]
-
-
 def read(path: Path, name: str, options: Options, to: str = "records") -> Reading:
     """Read a source into Records. Raises EtlchError when nothing could be read, and with `strict` at the first refusal.
 
@@ -118,10 +112,10 @@ def _reader(name: str) -> Reader:
 
 
 def _writer(name: str) -> Reader:
-    if name not in readers() or readers()[name].write is None:
-        can = ", ".join(reader.name for reader in readers().values() if reader.write)
-        raise EtlchError(f"--to: cannot write {name!r} (expected one of {can})")
-    return readers()[name]
+    writers = {reader.name: reader for reader in readers().values() if reader.write}
+    if name not in writers:
+        raise EtlchError(f"--to: cannot write {name!r} (expected one of {', '.join(writers)})")
+    return writers[name]
 
 
 def _check_options(reader: Reader, writer: Reader, options: Options) -> None:
@@ -130,10 +124,9 @@ def _check_options(reader: Reader, writer: Reader, options: Options) -> None:
     for option in fields(Options):
         given = getattr(options, option.name) != option.default
         if given and option.name not in {*_ALWAYS, *reader.options, *writer.options}:
-            takes = ", ".join("--" + o.replace("_", "-") for o in reader.options) or "none"
-            raise EtlchError(
-                f"--{option.name.replace('_', '-')} means nothing to {reader.name} (its own options: {takes})"
-            )
+            own = ", ".join(f"--{o}" for o in reader.options).replace("_", "-") or "none"
+            name = option.name.replace("_", "-")
+            raise EtlchError(f"--{name} means nothing to {reader.name} (its own options: {own})")
 
 
 def write(reading: Reading, name: str, options: Options, out: Path) -> list[str]:

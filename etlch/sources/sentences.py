@@ -1,7 +1,7 @@
 """Records of whole documents -> records of sentences, with the mentions' offsets moved along.
 
 A sentence ends at a line break, and at `.`, `!` or `?` (closing quotes and brackets included) before white space and a
-capital, a digit or an opening bracket; at 。！？ anywhere. It does not end behind an abbreviation of ABBREVIATIONS or a
+capital, a digit or an opening bracket; at 。！？ anywhere. It does not end behind an abbreviation such as `e.g.` or a
 single capital (`E. coli`), nor inside a mention's extent, so that no mention is cut or lost.
 """
 
@@ -12,28 +12,12 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from etlch.records import Entity, Record
-from etlch.sources.spans import Span
+from etlch.sources.spans import Span, extent, trimmed
 
-ABBREVIATIONS = (
-    "e.g",
-    "i.e",
-    "al",
-    "cf",
-    "vs",
-    "fig",
-    "figs",
-    "ref",
-    "refs",
-    "dr",
-    "mr",
-    "mrs",
-    "no",
-    "approx",
-    "ca",
-    "sp",
-)
 _END = re.compile(r"""\s*\n\s*|[。！？]+[」』”’）)]*\s*|[.!?]["'”’)\]]*\s+(?=[A-Z0-9("'“‘\[])""")
-_LAST_WORD = re.compile(r"([A-Za-z][A-Za-z.]*)$")
+_ABBREVIATED = re.compile(  # a word and its full stop
+    r"(?<![A-Za-z])(?<![A-Za-z]\.)(?:[A-Z]|(?i:e\.g|i\.e|al|cf|vs|figs?|refs?|dr|mrs?|no|approx|ca|sp))\.\Z"
+)
 
 
 def split(record: Record) -> Iterator[Record]:
@@ -41,10 +25,9 @@ def split(record: Record) -> Iterator[Record]:
 
     Triples and fields belong to the whole document and are left out, as are mentions without offsets.
     """
-    extents = [(min(s for s, _ in e.spans), max(t for _, t in e.spans)) for e in record.entities if e.spans]
-    for number, (start, end) in enumerate(_sentences(record.text, extents), start=1):
-        inside = (e for e in record.entities if e.spans and start <= min(s for s, _ in e.spans) < end)
-        entities = tuple(_moved(entity, -start) for entity in inside)
+    placed = [(extent(entity), entity) for entity in record.entities if entity.spans]
+    for number, (start, end) in enumerate(_sentences(record.text, [place for place, _ in placed]), start=1):
+        entities = tuple(_moved(entity, -start) for (first, _), entity in placed if start <= first < end)
         name = f"{record.id}-s{number}"
         yield replace(record, id=name, text=record.text[start:end], entities=entities, triples=(), fields={})
 
@@ -56,27 +39,15 @@ def _sentences(text: str, extents: Iterable[Span]) -> Iterator[Span]:
     start = 0
     for match in [*_END.finditer(text), None]:
         end = match.end() if match else len(text)
-        if match and (any(covered[match.start() + 1 : end + 1]) or _abbreviated(text, match)):
+        if match and (
+            any(covered[match.start() + 1 : end + 1])
+            or _ABBREVIATED.search(text, max(0, match.start() - 12), match.start() + 1)
+        ):
             continue
-        first, last = _stripped(text, start, end)
+        first, last = trimmed(text, (start, end))
         if first < last:
             yield first, last
         start = end
-
-
-def _abbreviated(text: str, match: re.Match[str]) -> bool:
-    if text[match.start()] != ".":
-        return False
-    word = _LAST_WORD.search(text, max(0, match.start() - 12), match.start())
-    return bool(word) and (word[1].lower() in ABBREVIATIONS or (len(word[1]) == 1 and word[1].isupper()))
-
-
-def _stripped(text: str, start: int, end: int) -> Span:
-    while start < end and text[start].isspace():
-        start += 1
-    while end > start and text[end - 1].isspace():
-        end -= 1
-    return start, end
 
 
 def _moved(entity: Entity, by: int) -> Entity:

@@ -37,19 +37,18 @@ class Offsets:
 
     def __init__(self, text: str, unit: str):
         self.text = text
-        self._index = _utf16_index(text) if unit == "utf16" and has_astral(text) else None
+        self._units = text.encode("utf-16-le", "surrogatepass") if unit == "utf16" and has_astral(text) else b""
 
     def __call__(self, offset: int) -> int:
         """The code point at an offset; raises OffsetError where a UTF-16 offset cuts a character in two.
 
         An offset beyond the end comes back beyond the end, for the caller to refuse.
         """
-        if self._index is None or not 0 <= offset < len(self._index):
+        if not 0 <= 2 * offset <= len(self._units):
             return offset
-        point = self._index[offset]
-        if point < 0:
+        if 0xDC00 <= int.from_bytes(self._units[2 * offset : 2 * offset + 2], "little") <= 0xDFFF:
             raise OffsetError(f"offset {offset} is inside a character (expected --offset-unit codepoint?)")
-        return point
+        return len(self._units[: 2 * offset].decode("utf-16-le", "surrogatepass"))
 
 
 def has_astral(text: str) -> bool:
@@ -77,15 +76,21 @@ def ground(mention: Mention, offsets: Offsets) -> tuple[Entity, bool]:
         return Entity(sliced, mention.type, spans), False
     if "".join(mention.text.split()) != "".join(sliced.split()) or not sliced.strip():
         raise OffsetError(f"{[list(s) for s in spans]} slices to {sliced!r} (expected {mention.text!r})")
-    spans = tuple(_trimmed(text, span) for span in spans if text[span[0] : span[1]].strip())
+    spans = tuple(trimmed(text, span) for span in spans if text[span[0] : span[1]].strip())
     return Entity(" ".join(text[start:end] for start, end in spans), mention.type, spans), True
+
+
+def extent(mention: Mention | Entity) -> Span:
+    """From its first character to its last, of a mention with spans."""
+    return min(start for start, _ in mention.spans), max(end for _, end in mention.spans)
 
 
 def reading_order(mention: Mention) -> tuple[float, float]:
     """Sort key: by first character, the longest first among those that start together; without offsets last."""
     if not mention.spans:
         return float("inf"), 0.0
-    return min(s for s, _ in mention.spans), -max(e for _, e in mention.spans)
+    start, end = extent(mention)
+    return start, -end
 
 
 def shapes(entities: tuple[Entity, ...]) -> Iterator[str]:
@@ -94,7 +99,7 @@ def shapes(entities: tuple[Entity, ...]) -> Iterator[str]:
     Nested: the extent (first to last character) lies within that of another entity. Crossing: it overlaps one that
     starts before it, without either holding the other.
     """
-    extents = [(min(s for s, _ in e.spans), max(t for _, t in e.spans)) for e in entities if e.spans]
+    extents = [extent(entity) for entity in entities if entity.spans]
     for number, (start, end) in enumerate(extents):
         others = [o for i, o in enumerate(extents) if i != number and o[0] < end and start < o[1]]
         if any(o[0] <= start and end <= o[1] for o in others):
@@ -106,20 +111,8 @@ def shapes(entities: tuple[Entity, ...]) -> Iterator[str]:
             yield "discontinuous"
 
 
-def _trimmed(text: str, span: Span) -> Span:
-    start, end = span
-    while text[start].isspace():
-        start += 1
-    while text[end - 1].isspace():
-        end -= 1
-    return start, end
-
-
-def _utf16_index(text: str) -> list[int]:
-    """For each UTF-16 offset the code point that starts there, -1 in the middle of a pair; one more for the end."""
-    index: list[int] = []
-    for point, character in enumerate(text):
-        index.append(point)
-        if character > "\uffff":
-            index.append(-1)
-    return [*index, len(text)]
+def trimmed(text: str, span: Span) -> Span:
+    """The span without white space at its ends; its end is not before its start."""
+    inside = text[slice(*span)]
+    start = span[0] + len(inside) - len(inside.lstrip())
+    return start, max(start, span[1] - len(inside) + len(inside.rstrip()))

@@ -30,41 +30,28 @@ Row = dict[str, Any]
 
 def _read_csv(path: Path, options: Options, report: Report) -> Iterator[Draft]:
     text = open_text(path, options, report)
-    rows, header = _csv_rows(path, text, report)
-    return _drafts(path, header, rows, options, report)
-
-
-def _csv_rows(path: Path, text: str, report: Report) -> tuple[list[tuple[str, Row]], list[str]]:
-    """(file:line, cells by column) for each row that has as many cells as the header."""
     csv.field_size_limit(sys.maxsize)
-    first = text.lstrip("\r\n").splitlines()[0]
-    delimiter = max(",;\t|", key=first.count)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+    delimiter = max(",;\t|", key=text.lstrip("\r\n").splitlines()[0].count)
+    lines = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
     header: list[str] = []
     rows = []
     while True:
-        where = f"{path}:{reader.line_num + 1}"
+        where = f"{path}:{lines.line_num + 1}"
         try:
-            cells = next(reader, None)
+            cells = next(lines, None)
         except csv.Error as error:
             raise EtlchError(f"{where}: not CSV ({error})") from None
         if cells is None:
-            return rows, header
+            return _drafts(path, header, rows, options, report)
         if not header:
-            header = _header(path, cells)
+            header = [cell.strip() for cell in cells]
+            if twice := [name for name in header if header.count(name) > 1]:
+                raise EtlchError(f"{path}:1: the column {twice[0]!r} stands twice (expected names of their own)")
         elif cells and len(cells) != len(header):
             shown = delimiter.join(cells)[:60]
             report.refuse([(where, f"found {len(cells)} cells: {shown!r} (expected {len(header)}, as the header has)")])
         elif cells:
             rows.append((where, dict(zip(header, cells, strict=True))))
-
-
-def _header(path: Path, cells: list[str]) -> list[str]:
-    header = [cell.strip() for cell in cells]
-    twice = next((name for name in header if header.count(name) > 1), None)
-    if twice is not None:
-        raise EtlchError(f"{path}:1: the column {twice!r} stands twice (expected names of their own)")
-    return header
 
 
 def _read_parquet(path: Path, options: Options, report: Report) -> Iterator[Draft]:
@@ -84,43 +71,34 @@ def _read_parquet(path: Path, options: Options, report: Report) -> Iterator[Draf
 def _drafts(
     path: Path, header: list[str], rows: list[tuple[str, Row]], options: Options, report: Report
 ) -> Iterator[Draft]:
-    text_column = _text_column(path, header, options)
-    lists = _list_columns(path, header, rows, text_column, options)
+    text = options.text_column or next((name for name in _TEXT if name in header), "")
+    if text not in header:
+        found = f"no column {text!r}" if text else f"none of {', '.join(_TEXT)}"
+        raise EtlchError(f"{path}:1: {found} (the columns are {', '.join(header)}: --text-column names the text's)")
+    lists = _list_columns(path, header, rows, text, options)
     if options.answer_format not in ("", *_AS):
-        raise EtlchError(
-            f"--answer-format: found {options.answer_format!r} (expected one of {', '.join(_AS)} for a table)"
-        )
+        expected = f"one of {', '.join(_AS)} for a table"
+        raise EtlchError(f"--answer-format: found {options.answer_format!r} (expected {expected})")
     report.note(f"columns of lists: {', '.join(lists) or 'none'}", f"{path}:1")
     for number, (where, row) in enumerate(rows, start=1):
-        draft = Draft(where, make_id(options, path, number, row.get("id")), row[text_column] or "")
+        draft = Draft(where, make_id(options, path, number, row.get("id")), row[text] or "")
         draft.lang, draft.theme = (str(row.get(name) or "") for name in ("lang", "theme"))
         for column in lists:
             try:
-                _add_list(draft, column, _list(row[column], options), options)
+                values = _list(row[column], options)
             except EtlchError as error:
                 draft.problems.append((where, f"{column}: {error}"))
+                continue
+            if options.answer_format == "json_entities":
+                draft.mentions += [Mention(column, (), value, where) for value in values]
+            else:
+                draft.fields[column] = values
         yield draft
-
-
-def _add_list(draft: Draft, column: str, values: list[str], options: Options) -> None:
-    if options.answer_format == "json_entities":
-        draft.mentions += [Mention(column, (), value, draft.where) for value in values]
-    else:
-        draft.fields[column] = values
-
-
-def _text_column(path: Path, header: list[str], options: Options) -> str:
-    wanted = options.text_column or next((name for name in _TEXT if name in header), "")
-    if wanted not in header:
-        found = f"no column {options.text_column!r}" if options.text_column else f"none of {', '.join(_TEXT)}"
-        raise EtlchError(f"{path}:1: {found} (the columns are {', '.join(header)}: --text-column names the text's)")
-    return wanted
 
 
 def _list_columns(path: Path, header: list[str], rows: list[tuple[str, Row]], text: str, options: Options) -> list[str]:
     """The columns asked for, else those in which every cell that is not empty holds a list."""
-    unknown = [name for name in options.columns if name not in header]
-    if unknown:
+    if unknown := [name for name in options.columns if name not in header]:
         raise EtlchError(f"--columns: found {unknown[0]!r} (the columns of {path} are {', '.join(header)})")
     if options.columns:
         return list(options.columns)
@@ -139,12 +117,11 @@ def _list(cell: Any, options: Options) -> list[str]:
         return []
     if isinstance(cell, str):
         cell = _list_in(cell, options.list_separator)
-    if not isinstance(cell, list):
-        cell = [cell]
-    bad = next((item for item in cell if not isinstance(item, str | int | float) or isinstance(item, bool)), None)
-    if bad is not None:
-        raise EtlchError(f"found {bad!r:.60} in a list (expected strings)")
-    return [str(item) for item in cell]
+    values = cell if isinstance(cell, list) else [cell]
+    for value in values:
+        if not isinstance(value, str | int | float) or isinstance(value, bool):
+            raise EtlchError(f"found {value!r:.60} in a list (expected strings)")
+    return list(map(str, values))
 
 
 def _list_in(cell: str, separator: str) -> Any:
@@ -163,12 +140,8 @@ def _list_in(cell: str, separator: str) -> Any:
 def _sniff_csv(sample: Sample) -> str:
     if sample.path.suffix == ".csv":
         return "the name ends in .csv"
-    lines = [body for body, _ in split_lines(sample.head)]
-    return (
-        "the name ends in .tsv and no column holds tags"
-        if sample.path.suffix == ".tsv" and not tag_columns(lines)
-        else ""
-    )
+    table = sample.path.suffix == ".tsv" and not tag_columns([line for line, _ in split_lines(sample.head)])
+    return "the name ends in .tsv and no column holds tags" if table else ""
 
 
 def _sniff_parquet(sample: Sample) -> str:

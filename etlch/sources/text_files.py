@@ -50,14 +50,16 @@ def read_text(path: Path, encoding: str = "utf-8") -> TextFile:
     try:
         text = data.decode(encoding)
     except LookupError:
-        raise EtlchError(
-            f"unknown encoding {encoding!r} (expected a name such as utf-8, big5, gb18030 or cp1252)"
-        ) from None
+        raise unknown_encoding(encoding) from None
     except UnicodeDecodeError as error:
         raise EtlchError(_misfit(path, data, encoding, error)) from None
-    return TextFile(
-        text.removeprefix(BOM), text.startswith(BOM) or data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
-    )
+    bom = text.startswith(BOM) or data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    return TextFile(text.removeprefix(BOM), bom)
+
+
+def unknown_encoding(name: str) -> EtlchError:
+    """The error for a name that Python does not know."""
+    return EtlchError(f"unknown encoding {name!r} (expected a name such as utf-8, big5, gb18030 or cp1252)")
 
 
 def split_lines(text: str) -> list[tuple[str, str]]:
