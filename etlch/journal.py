@@ -88,40 +88,34 @@ class Journal(Generic[Entry]):
         line = dump_json(said).encode() + b"\n"
         try:
             self._add(line)
-        except OSError as error:
-            self.full = error.strerror or str(error)
+        except EtlchError:
             self._reserve.unlink(missing_ok=True)
-            self._add_or_raise(line)
+            self._add(line)
         self.entries.append(entry)
 
     def _mend(self, tail: bytes, kind: type[Entry], about: dict[str, Any] | None) -> None:
         """A last line without its end is completed where only the line break lacks, else cut off."""
         size = os.fstat(self._file).st_size
         if (last := _entry(tail, kind)) is not None:
-            self._add_or_raise(b"\n")
+            self._add(b"\n")
             self.entries.append(last)
         elif tail:
             os.ftruncate(self._file, size - len(tail))
         if about is not None and size == len(tail):
-            self._add_or_raise(dump_json(about).encode() + b"\n")
-
-    def _add_or_raise(self, line: bytes) -> None:
-        try:
-            self._add(line)
-        except OSError as error:
-            raise EtlchError(f"{self.path}: an answer cannot be saved ({error.strerror or error})") from None
+            self._add(dump_json(about).encode() + b"\n")
 
     def _add(self, line: bytes) -> None:
-        """Add bytes that end a line, and sync them to the disk; or leave the file as it was and raise OSError."""
+        """Add bytes that end a line, and sync them to the disk; or leave the file as it was and raise EtlchError."""
         size = os.fstat(self._file).st_size
         try:
             rest = memoryview(line)
             while rest:
                 rest = rest[os.write(self._file, rest) :]
             os.fsync(self._file)
-        except OSError:
+        except OSError as error:
             os.ftruncate(self._file, size)
-            raise
+            self.full = error.strerror or str(error)
+            raise EtlchError(f"{self.path}: an answer cannot be saved ({self.full})") from None
 
     def _hold(self, size: int) -> None:
         try:

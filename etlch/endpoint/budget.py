@@ -26,9 +26,6 @@ class Usage:
     def __add__(self, other: Usage) -> Usage:
         return Usage(self.prompt + other.prompt, self.completion + other.completion)
 
-    def __sub__(self, other: Usage) -> Usage:
-        return Usage(self.prompt - other.prompt, self.completion - other.completion)
-
 
 @dataclass(frozen=True, slots=True)
 class Prices:
@@ -60,13 +57,9 @@ class Budget:
     """What was spent and what is held for requests under way; both together stay within the limits."""
 
     def __init__(self, prices: Prices, most_tokens: int | None, most_cost: float | None, halt: Halt) -> None:
-        self.prices = prices
-        self.spent = Usage()
-        self.cost = 0.0
-        self._limits = (most_tokens, most_cost)
-        self._held = Usage()
-        self._held_cost = 0.0
-        self._halt = halt
+        self.prices, self.spent, self.cost = prices, Usage(), 0.0
+        self._limits, self._halt = (most_tokens, most_cost), halt
+        self._held: list[tuple[str, Usage]] = []
         self._changed = asyncio.Condition()
 
     def charge(self, model: str, usage: Usage) -> None:
@@ -79,31 +72,30 @@ class Budget:
 
         Raises StopError when the request cannot fit into what is left.
         """
-        cost = self.prices.cost(model, most)
         async with self._changed:
-            while excess := self._excess(most, cost):
-                if not self._held.total:
+            while excess := self._excess(model, most):
+                if not self._held:
                     raise self._halt.stop(excess)
                 await self._changed.wait()
             self._halt.check()
-            self._held += most
-            self._held_cost += cost
+            self._held.append((model, most))
 
     async def settle(self, model: str, held: Usage, used: Usage) -> None:
         """Give back what was set aside and count what was used."""
         async with self._changed:
-            self._held -= held
-            self._held_cost -= self.prices.cost(model, held)
+            self._held.remove((model, held))
             self.charge(model, used)
             self._changed.notify_all()
 
-    def _excess(self, most: Usage, cost: float) -> str:
+    def _excess(self, model: str, most: Usage) -> str:
         """Why a request does not fit, or nothing when it does."""
         tokens_limit, cost_limit = self._limits
-        if tokens_limit is not None and (self.spent + self._held + most).total > tokens_limit:
+        held = self.spent.total + sum(usage.total for _, usage in self._held)
+        if tokens_limit is not None and held + most.total > tokens_limit:
             spent, may = f"{self.spent.total:,} of {tokens_limit:,} tokens", f"{most.total:,}"
             return f"budget reached: {spent} spent, the next request may take {may} (raise --budget-tokens)"
-        if cost_limit is not None and self.cost + self._held_cost + cost > cost_limit + 1e-12:
+        cost, held = self.prices.cost(model, most), self.cost + sum(self.prices.cost(*one) for one in self._held)
+        if cost_limit is not None and held + cost > cost_limit + 1e-12:
             spent, may = f"{self.cost:.4f} of {cost_limit:.4f}", f"{cost:.4f}"
             return f"budget reached: {spent} spent, the next request may cost {may} (raise --budget-cost)"
         return ""

@@ -22,19 +22,9 @@ SPARSE = 7 / 8  # finished rows are dropped (which copies the cache) once no mor
 Revise = Callable[[list[int]], tuple[list[int], bool] | None]
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What came out for prompt `row`: its tokens without the stop token, whether it ended by itself, whether it was a loop."""
-
-    row: int
-    tokens: list[int]
-    ended: bool
-    looped: bool = False
-
-
 @dataclass(slots=True)
 class Row:
-    """An answer under way to prompt number `row`.
+    """An answer to prompt number `row`: its tokens without the stop token; once it is done, whether it ended by itself.
 
     forced: tokens that come next whatever the scores are. notes: what processors keep about it; forgotten when it goes back.
     """
@@ -44,7 +34,6 @@ class Row:
     tokens: list[int] = field(default_factory=list)
     done: bool = False
     ended: bool = False
-    looped: bool = False
     forced: list[int] = field(default_factory=list)
     notes: dict[str, Any] = field(default_factory=dict)
 
@@ -101,11 +90,6 @@ class BlockLayer(DynamicLayer):
         self._view(used)
 
 
-def new_cache(layers: int) -> Cache:
-    """An empty cache of block layers."""
-    return Cache(layers=[BlockLayer() for _ in range(layers)])
-
-
 class Batch:
     """The rows under way: their cache, their attention mask (rows, positions) and the token that each feeds next."""
 
@@ -123,7 +107,7 @@ class Batch:
         device = self.model.device
         ids = torch.tensor([[self.pad] * (longest - len(p)) + list(p) for p in prompts], device=device)
         mask = torch.tensor([[0] * (longest - len(p)) + [1] * len(p) for p in prompts], device=device)
-        cache = new_cache(self.model.config.get_text_config().num_hidden_layers)
+        cache = Cache(layers=[BlockLayer() for _ in range(self.model.config.get_text_config().num_hidden_layers)])
         scores = self._forward(ids, mask, cache, (mask.cumsum(-1) - 1).clamp(min=0))
         if self.cache is None or not self.rows:
             self.cache, self.mask, self.rows = cache, mask, list(rows)
@@ -187,7 +171,7 @@ def greedy(
     budget: int = 65_536,
     most_rows: int = 64,
     revise: Revise | None = None,
-) -> Iterator[Answer]:
+) -> Iterator[Row]:
     """Answers to prompts (token ids) in the order in which they end.
 
     stops: tokens that end an answer. budget: positions that may be in the cache at once (memory); one prompt above it runs
@@ -209,7 +193,7 @@ def greedy(
             if changed := _take(row, tokens[place], stops, max_new_tokens, revise):
                 tokens[place] = _go_back(batch, place, changed)
             elif row.done:
-                yield Answer(row.row, row.tokens, row.ended, row.looped)
+                yield row
         live = [place for place, row in enumerate(batch.rows) if not row.done]
         if len(live) <= len(batch.rows) * SPARSE:
             batch.keep(live)
@@ -229,8 +213,8 @@ def _take(row: Row, token: int, stops: frozenset[int], most: int, revise: Revise
         row.tokens, row.ended = changed
     elif changed and len(changed[0]) < most:
         return changed[0]
-    row.looped = bool(revise) and len(row.tokens) % PERIOD == 0 and is_loop(row.tokens)
-    row.done = row.ended or row.looped or len(row.tokens) >= most
+    looped = revise and len(row.tokens) % PERIOD == 0 and is_loop(row.tokens)
+    row.done = bool(row.ended or looped or len(row.tokens) >= most)
     return None
 
 

@@ -14,16 +14,11 @@ DEFAULT_NEW_TOKENS = 1024  # LlamaFactory's
 
 
 class LocalEngine:
-    """Greedy answers of the config's model, each in its prompt's shape where it has one.
+    """Greedy answers of the config's model, each in its prompt's shape where it has one. Raises EtlchError for settings that are
+    not greedy."""
 
-    processors: what changes the scores of tokens; the config's repetition_penalty and frequency_penalty are added.
-    Raises EtlchError for settings that are not greedy.
-    """
-
-    def __init__(self, loaded: Loaded, processors: Sequence = (), most_rows: int = 64, budget: int = 65_536) -> None:
-        self.loaded, self.most_rows, self.budget = loaded, most_rows, budget
-        self.processors = list(processors)
-        config = loaded.config
+    def __init__(self, loaded: Loaded) -> None:
+        self.loaded, self.processors, config = loaded, [], loaded.config
         for key, value in GREEDY_ONLY.items():
             if config.get(key, value) != value:
                 raise EtlchError(
@@ -36,43 +31,29 @@ class LocalEngine:
 
             self.processors.append(Penalty(repetition, frequency))
 
-    @property
-    def most_tokens(self) -> int:
-        """The longest answer, in tokens."""
-        return int(self.loaded.config.get("max_new_tokens") or DEFAULT_NEW_TOKENS)
-
     @cached_property
     def _vocabulary(self):
         from etlch.infer.grammar import Vocabulary
 
         return Vocabulary(self.loaded.tokenizer, self.loaded.tokenizer.eos_token_id)
 
-    def _reviser(self) -> Reviser:
-        tokenizer = self.loaded.tokenizer
-        return Reviser(lambda text: tokenizer(text, add_special_tokens=False)["input_ids"], self.loaded.text)
-
     def answers(self, todo: Sequence[tuple[int, Prompt]]) -> Iterator[Made]:
         """Answers in the order in which they end. One that was cut is completed where it has a shape, and has not `ended`."""
         from etlch.infer import decode
 
-        loaded, processors = self.loaded, self.processors
-        shapes = [prompt.shape for _, prompt in todo]
+        loaded, processors, reviser = self.loaded, self.processors, None
+        tokenizer, shapes = loaded.tokenizer, [prompt.shape for _, prompt in todo]
         if any(shapes):
             from etlch.infer.grammar import Grammar, completed
 
             processors = [*processors, Grammar(self._vocabulary, shapes)]
-        made = decode.greedy(
-            loaded.model,
-            [prompt.ids for _, prompt in todo],
-            loaded.stops,
-            loaded.tokenizer.pad_token_id,
-            self.most_tokens,
-            processors,
-            self.budget,
-            self.most_rows,
-            self._reviser() if loaded.config.get("stop_loops", True) else None,
-        )
-        for answer in made:
+        if loaded.config.get("stop_loops", True):
+            reviser = Reviser(lambda text: tokenizer(text, add_special_tokens=False)["input_ids"], loaded.text)
+        most = int(loaded.config.get("max_new_tokens") or DEFAULT_NEW_TOKENS)
+        prompts = [prompt.ids for _, prompt in todo]
+        for answer in decode.greedy(
+            loaded.model, prompts, loaded.stops, tokenizer.pad_token_id, most, processors, revise=reviser
+        ):
             text, shape = loaded.text(answer.tokens), shapes[answer.row]
             if shape and not answer.ended:
                 text = completed(text, shape)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import TypeVar
 
 from etlch.formats import FORMATS, FormatError, Parsed, Schema
@@ -30,19 +28,6 @@ class AnswerError(Exception):
         self.kind, self.reason = kind, reason
 
 
-@dataclass(frozen=True, slots=True)
-class Instruction:
-    """What to extract from an article (the paper's section 4, 1.2)."""
-
-    text: str
-    keys: tuple[str, ...]
-
-    @property
-    def keys_json(self) -> str:
-        """The keys as a prompt names them."""
-        return json.dumps(list(self.keys), ensure_ascii=False)
-
-
 def answer_text(answer: str, finish: str) -> str:
     """The answer without the thoughts that some models put before it. Raises AnswerError when it is empty or cut."""
     text = answer.rpartition("</think>")[2].replace("\r\n", "\n").strip()
@@ -60,8 +45,9 @@ def article_text(text: str, wanted: int) -> str:
     return text
 
 
-def instruction(text: str) -> Instruction:
-    """An instruction that names each of its keys and states the schema rule."""
+def instruction_and_keys(text: str) -> tuple[str, tuple[str, ...]]:
+    """What to extract from an article (the paper's section 4, 1.2): an instruction that names each of its keys and states the
+    schema rule."""
     parsed = _FIELDS.parse(text, Schema(("keys", "instruction")), "")
     _demand_form(parsed)
     fields = dict(parsed.fields)
@@ -75,7 +61,7 @@ def instruction(text: str) -> Instruction:
             raise AnswerError(FORM, f"the instruction does not name the key {key!r}")
     if "list" not in words.lower():
         raise AnswerError(FORM, "the instruction does not state the rule that every value is a list without nesting")
-    return Instruction(words, keys)
+    return words, keys
 
 
 def gold_pairs(text: str, keys: tuple[str, ...], source: str) -> list[tuple[str, str]]:

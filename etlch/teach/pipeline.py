@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from functools import partial
@@ -135,12 +136,13 @@ class Pipeline:
         source = f"teach/{plan.models[0]}/{piece.topic}"
         draft = Record(id=piece.id, text=text, lang=plan.ner.language, source=source)
         prompt = fill("instruction", article=text)
-        wanted = await self._ask("instruction", piece.id, prompt, checks.instruction, plan.models[0])
+        wanted = await self._ask("instruction", piece.id, prompt, checks.instruction_and_keys, plan.models[0])
         if isinstance(wanted, Rejection):
             outcome.rejections.append(wanted)
             return
-        prompt = fill("gold", instruction=wanted.text, keys=wanted.keys_json, article=text)
-        check = partial(checks.gold_pairs, keys=wanted.keys, source=text)
+        instruction, keys = wanted
+        prompt = fill("gold", instruction=instruction, keys=json.dumps(keys, ensure_ascii=False), article=text)
+        check = partial(checks.gold_pairs, keys=keys, source=text)
         found: list[list] = [await self._vote("gold", draft, prompt, check, outcome)]
         for stage, card, check in (("kge", plan.kge, checks.triples), ("ner", plan.ner, checks.entities)):
             if not found[-1]:
@@ -148,7 +150,7 @@ class Pipeline:
             prompt = fill(stage, instruction=card.question(draft), article=text)
             found.append(await self._vote(stage, draft, prompt, partial(check, card=card, record=draft), outcome))
         if found[-1] and not outcome.unanswered:
-            outcome.record = assemble(draft, wanted.keys, *found)
+            outcome.record = assemble(draft, keys, *found)
 
     async def _vote(
         self, stage: str, draft: Record, prompt: str, check: Callable[[str], list[Item]], outcome: Outcome

@@ -96,7 +96,7 @@ def test_every_engine_is_told_the_same_turns(config, tmp_path, monkeypatch):
     loaded = Loaded(config)
     prompts = loaded.prompts()
     asked = []
-    monkeypatch.setattr("etlch.infer.decode.greedy", lambda model, ids, *_: asked.extend(ids) or iter(()))
+    monkeypatch.setattr("etlch.infer.decode.greedy", lambda model, ids, *_, **__: asked.extend(ids) or iter(()))
     loaded.__dict__["model"] = None
     list(LocalEngine(loaded).answers(list(enumerate(prompts))))
     told["transformers"] = spoken(words.decode(asked[0]))

@@ -166,9 +166,9 @@ def test_entities_are_of_the_types_that_a_card_names(cards):
 )
 def test_an_instruction_names_its_keys_and_states_the_rule(keys: list[str], words: str):
     good = '{"keys": ["甲", "乙"], "instruction": ["請擷取甲、乙，value 為 list。"]}'
-    assert checks.instruction(good).keys == ("甲", "乙")
+    assert checks.instruction_and_keys(good) == ("請擷取甲、乙，value 為 list。", ("甲", "乙"))
     with pytest.raises(checks.AnswerError):
-        checks.instruction(str({"keys": keys, "instruction": [words]}).replace("'", '"'))
+        checks.instruction_and_keys(str({"keys": keys, "instruction": [words]}).replace("'", '"'))
 
 
 def test_thoughts_are_left_out_and_a_cut_or_empty_answer_is_rejected():
