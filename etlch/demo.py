@@ -51,7 +51,11 @@ def steps(quick: bool) -> list[Step]:
         Step("check the data", ("etlch.cli", "data", "--check"), 5),
         Step("make the weights", ("etlch.cli", "model", model.name), 20),
     ]
-    end = [Step("scores and report", ("etlch.cli", "report", "runs/demo", "--out", "report", "--floors", "--no-cosine"), 10)]
+    end = [
+        Step(
+            "scores and report", ("etlch.cli", "report", "runs/demo", "--out", "report", "--floors", "--no-cosine"), 10
+        )
+    ]
     if quick:
         ready = _predict("ready", model.adapter.as_posix(), asked)
         return [*begin, Step("answers of the ready adapter", ready, 60), *end]

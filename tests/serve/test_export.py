@@ -8,9 +8,9 @@ import pytest
 import yaml
 
 from etlch import export as exporting
+from etlch import runs
 from etlch.cli import main
 from etlch.errors import EtlchError
-from etlch.trainer import launch
 
 SUMMARY = (
     "system,base_model,scale,task,samples,unanswered,invalid,rougeL,json_parse_ok,entity_f1,other\n"
@@ -39,7 +39,7 @@ def trained(tiny, tmp_path_factory):
     get_peft_model(model, lora).save_pretrained(folder / "small_100" / "adapter")
     config = {"model_name_or_path": str(base), "template": "llama3", "bf16": False, "dataset": "etlch_ner_100"}
     stamp = {"config": config | {"num_train_epochs": 4.0}, "versions": {"peft": "0"}, "seconds": 12.5}
-    (folder / "small_100" / "adapter" / launch.DONE).write_text(json.dumps(stamp))
+    (folder / "small_100" / "adapter" / runs.DONE).write_text(json.dumps(stamp))
     return folder
 
 
