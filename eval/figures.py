@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 import matplotlib_fontja  # registers IPAexGothic with matplotlib
@@ -81,38 +82,34 @@ Draw = Callable[[Findings], Figure | str]
 _NUMBERS = {"json": 4, "kge": 6, "ner": 7}
 
 
-def _figures(found: Findings) -> Iterator[tuple[str, str, str, Draw]]:
+def _figures(found: Findings) -> list[tuple[str, str, str, Draw]]:
     """(file stem, heading, caption, drawing function) in the order of the report, numbered as in the paper."""
     note = "Whiskers and bands: 95% bootstrap intervals over test samples."
-    yield (
-        "overview",
-        "Overview: what more training data buys",
-        "Valid answers (JSON that json.loads reads as it stands; for other formats, answers that can be read at all), F1 and "
-        f"faithfulness (share of answered values that occur in the source text) by samples a task. 0 is the untuned model. {note}",
-        _overview,
-    )
-    for number, metric in ((1, "rougeL"), (2, "cosine")):
-        caption = f"Solid: fine-tuned; hatched: untuned; grey: floors that need no model. {note}"
-        heading = f"Figure {number}. {title(metric)} by task and system"
-        yield f"figure{number}_{metric.lower()}", heading, caption, partial(_bars, metric=metric)
-    share = "Share of answers that json.loads reads as they stand."
-    bars = partial(_bars, metric="json_parse_ok")
-    yield "figure3_valid_json", "Figure 3. Valid JSON by system", f"{share} {note}", bars
+    zero = f"0 is the untuned model. {note}"
+    solid = f"Solid: fine-tuned; hatched: untuned; grey: floors that need no model. {note}"
+    valid = "Share of answers that json.loads reads as they stand."
     by_scale = []
     for task in sorted(found.tasks, key=lambda task: (_NUMBERS.get(task, 99), task)):
         number = _NUMBERS.get(task)
         stem = f"figure{number}_{task}" if number else f"scale_{re.sub(r'[^0-9A-Za-z]+', '_', task)}"
         heading = f"{f'Figure {number}. ' if number else ''}Scores by data volume, {found.titles[task]}"
-        by_scale.append((stem, heading, f"0 is the untuned model. {note}", partial(_by_scale, task=task)))
-    caption = f"{share} 0 is the untuned model. {note}"
-    five = ("figure5_valid_json_by_scale", "Figure 5. Valid JSON by data volume", caption, _valid_by_scale)
-    yield from (*by_scale[:1], five, *by_scale[1:])
-    yield (
-        "figure8_win_rates",
-        "Figure 8. Win rates by task, baseline and scale",
-        "Metrics won of metrics that count (ETLCH, section 7); below in brackets: won significantly after Holm's correction.",
-        _win_rates,
+        by_scale.append((stem, heading, zero, partial(_by_scale, task=task)))
+    overview = (
+        "Valid answers (JSON that json.loads reads as it stands; for other formats, answers that can be read at all), F1 and "
+        f"faithfulness (share of answered values that occur in the source text) by samples a task. {zero}"
     )
+    wins = "Metrics won of metrics that count (ETLCH, section 7); below in brackets: won significantly after Holm's correction."
+    rouge, cosine, share = (partial(_bars, metric=metric) for metric in ("rougeL", "cosine", "json_parse_ok"))
+    return [
+        ("overview", "Overview: what more training data buys", overview, _overview),
+        ("figure1_rougel", "Figure 1. ROUGE-L (F1) by task and system", solid, rouge),
+        ("figure2_cosine", "Figure 2. Cosine similarity by task and system", solid, cosine),
+        ("figure3_valid_json", "Figure 3. Valid JSON by system", f"{valid} {note}", share),
+        *by_scale[:1],
+        ("figure5_valid_json_by_scale", "Figure 5. Valid JSON by data volume", f"{valid} {zero}", _valid_by_scale),
+        *by_scale[1:],
+        ("figure8_win_rates", "Figure 8. Win rates by task, baseline and scale", wins, _win_rates),
+    ]
 
 
 def _write(name: str, heading: str, caption: str, draw: Draw, found: Findings, out_dir: Path) -> Drawn:
@@ -127,7 +124,7 @@ def _write(name: str, heading: str, caption: str, draw: Draw, found: Findings, o
     figure.get_layout_engine().execute(figure)
     figure.set_layout_engine(None)
     save(figure, svg)
-    return Drawn(name, heading, caption, svg, figure.get_figwidth() > COLUMN)
+    return Drawn(name, heading, caption, svg, bool(figure.get_figwidth() > COLUMN))
 
 
 def save(figure: Figure, svg: Path) -> None:
@@ -141,8 +138,6 @@ def save(figure: Figure, svg: Path) -> None:
 def _figure(width: float, height: float, down: int = 1, across: int = 1) -> tuple[Figure, np.ndarray]:
     """An empty figure and its panels, down x across."""
     figure = Figure(figsize=(width, height), layout="constrained")
-    # text is a little wider in SVG than where the layout is computed
-    figure.get_layout_engine().set(w_pad=0.09, h_pad=0.05)
     FigureCanvasAgg(figure)
     return figure, figure.subplots(down, across, sharex=down > 1, sharey=True, squeeze=False)
 
@@ -150,13 +145,12 @@ def _figure(width: float, height: float, down: int = 1, across: int = 1) -> tupl
 # -- bars -----------------------------------------------------------------------------------------------------------
 
 
-def _look(found: Findings, system: str, base: str, scale: int) -> dict[str, object]:
-    """Bar style: floors grey and dotted, untuned systems hatched, tuned ones solid."""
-    if is_floor(system):
-        return {"facecolor": PAPER, "edgecolor": _FLOOR, "hatch": "|||||"}
-    if scale == 0:
-        return {"facecolor": PAPER, "edgecolor": _colour(found, base), "hatch": "//////"}
-    return {"facecolor": _colour(found, base), "edgecolor": _colour(found, base)}
+def _look(found: Findings, row: Any) -> tuple[str, str, str]:
+    """Face, edge and hatch of a bar: floors grey and dotted, untuned systems hatched, tuned ones solid."""
+    colour = _colour(found, row.base_model)
+    if is_floor(row.system):
+        return PAPER, _FLOOR, "|||||"
+    return (PAPER, colour, "//////") if row.scale == 0 else (colour, colour, "")
 
 
 def _colour(found: Findings, base: str) -> str:
@@ -165,11 +159,6 @@ def _colour(found: Findings, base: str) -> str:
     order = [*systems.loc[systems["scale"] > 0, "base_model"], *systems["base_model"]]
     order = list(dict.fromkeys(filter(None, order)))
     return COLOURS[order.index(base) % len(COLOURS)] if base else _FLOOR
-
-
-def _whiskers(rows: pd.DataFrame) -> np.ndarray:
-    ends = np.stack([rows["score"] - rows["low"], rows["high"] - rows["score"]])
-    return np.maximum(np.nan_to_num(ends.astype(float)), 0)
 
 
 def _bars(found: Findings, metric: str) -> Figure | str:
@@ -182,15 +171,15 @@ def _bars(found: Findings, metric: str) -> Figure | str:
     place = {name: len(names) - 1 - i for i, name in enumerate(names)}
     for axes, task in zip(panels[0], tasks, strict=True):
         rows = found.rows(task, metric)
-        for row, (below, above) in zip(rows.itertuples(), _whiskers(rows).T, strict=True):
-            y = place[row.system]
-            look = _look(found, row.system, row.base_model, row.scale)
-            axes.barh(y, row.score, height=0.68, linewidth=0.7, **look)
-            axes.errorbar(row.score, y, xerr=[[below], [above]], color=INK, linewidth=0.8, capsize=1.8, capthick=0.8)
-            axes.text(row.score + above + 0.02, y, f"{100 * row.score:.1f}", va="center", fontsize=6.8)
+        faces, edges, hatches = zip(*(_look(found, row) for row in rows.itertuples()), strict=True)
+        whiskers = np.nan_to_num([rows["score"] - rows["low"], rows["high"] - rows["score"]]).clip(0)
+        ticks = {"ecolor": INK, "capsize": 1.8, "error_kw": {"linewidth": 0.8, "capthick": 0.8}}
+        looks = {"height": 0.68, "linewidth": 0.7, "color": faces, "edgecolor": edges, "hatch": hatches}
+        bars = axes.barh(rows["system"].map(place), rows["score"], xerr=whiskers, **looks, **ticks)
+        axes.bar_label(bars, [f"{100 * score:.1f}" for score in rows["score"]], padding=2, fontsize=6.8)
         for name in sorted(set(place) - set(rows["system"])):
             axes.text(0.02, place[name], "no scores", va="center", fontsize=6.5, style="italic")
-        axes.set_title(label(found.titles[task]), loc="left")
+        axes.set_title(label(found.titles[task]))
         axes.set_xlim(0, 1.16)
         axes.set_xticks(np.arange(0, 1.01, 0.25))
         axes.xaxis.set_major_formatter(PercentFormatter(1, 0, symbol=None))
@@ -198,7 +187,7 @@ def _bars(found: Findings, metric: str) -> Figure | str:
         axes.tick_params(axis="y", length=0)
     panels[0, 0].set_yticks(list(place.values()), [label(name) for name in names])
     panels[0, 0].set_ylim(-0.6, len(names) - 0.4)
-    figure.supxlabel(f"{title(metric)}, %", fontsize=8)
+    figure.supxlabel(f"{title(metric)}, %")
     return figure
 
 
@@ -225,23 +214,12 @@ def _name(ladder: pd.DataFrame, limit: int = 26) -> str:
 
 
 def _line(axes: Axes, rows: pd.DataFrame, number: int, name: str) -> None:
-    if not len(rows):
-        return
-    colour = COLOURS[number % len(COLOURS)]
-    x = rows["scale"].to_numpy()
-    axes.fill_between(
-        x, rows["low"].fillna(rows["score"]), rows["high"].fillna(rows["score"]), color=colour, alpha=0.18, linewidth=0
-    )
-    axes.plot(
-        x,
-        rows["score"],
-        color=colour,
-        marker=MARKERS[number % len(MARKERS)],
-        linestyle=_LINES[number % len(_LINES)],
-        markersize=4,
-        linewidth=1.3,
-        label=name,
-    )
+    """A curve with its band; nothing without rows."""
+    colour, marker, line = (looks[number % len(looks)] for looks in (COLOURS, MARKERS, _LINES))
+    ends = (rows[end].fillna(rows["score"]) for end in ("low", "high"))
+    if len(rows):
+        axes.fill_between(rows["scale"], *ends, color=colour, alpha=0.18, linewidth=0)
+        axes.plot(rows["scale"], rows["score"], color=colour, marker=marker, linestyle=line, label=name)
 
 
 def _scales(axes: Axes, found: Findings) -> None:
@@ -274,11 +252,11 @@ def _by_scale(found: Findings, task: str) -> Figure | str:
         for number, metric in enumerate(metrics):
             _line(axes, _curve(found, task, metric, ladder), number, title(metric))
         _scales(axes, found)
-        axes.set_title(_name(ladder, 44 if down == 1 else 20), loc="left")
+        axes.set_title(_name(ladder, 44 if down == 1 else 20))
         axes.set_xlabel("training samples a task")
     panels[0, 0].set_ylabel("score, %")
     handles, names = panels[0, 0].get_legend_handles_labels()
-    figure.legend(handles, names, loc="outside lower center", ncols=2 if len(shown) == 1 else 4, handlelength=2.6)
+    figure.legend(handles, names, loc="outside lower center", ncols=2 if len(shown) == 1 else 4)
     return figure
 
 
@@ -297,7 +275,7 @@ def _valid_by_scale(found: Findings) -> Figure | str:
     _scales(axes, found)
     axes.set_xlabel("training samples a task")
     axes.set_ylabel("valid JSON, %")
-    figure.legend(loc="outside lower center", ncols=2 if len(many) == 1 else 1, handlelength=2.6)
+    figure.legend(loc="outside lower center", ncols=2 if len(many) == 1 else 1)
     return figure
 
 
@@ -313,15 +291,15 @@ def _overview(found: Findings) -> Figure | str:
         there = found.metrics(task)
         validity = "json_parse_ok" if "json_parse_ok" in there else "readable"
         f1 = next((name for name in (f"{part}_f1" for part in PARTS) if name in there), "rougeL")
-        panels[0, across].set_title(label(found.titles[task]), loc="left")
+        panels[0, across].set_title(label(found.titles[task]))
         for axes, metric in zip(panels[:, across], (validity, f1, "faithfulness"), strict=True):
             for number, ladder in enumerate(many):
                 _line(axes, _curve(found, task, metric, ladder), number, _name(ladder))
             _references(axes, found, found.rows(task, metric), others)
             _scales(axes, found)
-    handles = {}
     for axes, name in zip(panels[:, 0], ("Valid answers", "F1", "Faithfulness"), strict=True):
         axes.set_ylabel(f"{name}, %")
+    handles = {}
     for axes in panels.flat:
         handles |= dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
     panels[-1, len(found.tasks) // 2].set_xlabel("training samples a task")
@@ -334,14 +312,9 @@ def _references(axes: Axes, found: Findings, rows: pd.DataFrame, others: pd.Data
     score = dict(zip(rows["system"], rows["score"], strict=True))
     for number, row in enumerate(others.itertuples()):
         if row.system in score:
-            axes.axhline(
-                score[row.system],
-                label=label(row.system),
-                color=_FLOOR if is_floor(row.system) else _colour(found, row.base_model),
-                linestyle=_REFERENCE[number % len(_REFERENCE)],
-                linewidth=1.1,
-                zorder=1,
-            )
+            colour, line = _look(found, row)[1], _REFERENCE[number % len(_REFERENCE)]
+            look = {"color": colour, "linestyle": line, "linewidth": 1.1, "zorder": 1}
+            axes.axhline(score[row.system], label=label(row.system), **look)
 
 
 # -- win rates ------------------------------------------------------------------------------------------------------
@@ -359,27 +332,24 @@ def _win_rates(found: Findings) -> Figure | str:
     figure, panels = _figure(
         PAGE if len(tasks) > 1 else COLUMN, 1.0 + 0.34 * len(baselines) + 0.8 * several, 1, len(tasks)
     )
-    shades = matplotlib.colormaps["Blues"]
-    column = {name: x for x, name in enumerate(tuned["system"])}
+    place = {name: x for x, name in enumerate(tuned["system"])}
     # the scale alone where that tells them apart
-    names = [label(name, 18) for name in column] if several else [f"{scale:,}" for scale in tuned["scale"]]
+    names = [label(name, 18) for name in place] if several else [f"{scale:,}" for scale in tuned["scale"]]
     for axes, task in zip(panels[0], tasks, strict=True):
-        for row in wins[wins["task"] == task].itertuples():
-            x, y = column[row.system], len(baselines) - 1 - baselines.index(row.baseline)
-            red, green, blue, _ = colour = shades(0.06 + 0.74 * row.rate)
-            axes.add_patch(
-                matplotlib.patches.Rectangle((x - 0.48, y - 0.46), 0.96, 0.92, facecolor=colour, linewidth=0)
-            )
-            ink = "#fdfdfd" if 0.299 * red + 0.587 * green + 0.114 * blue < 0.5 else "#111111"
-            axes.text(x, y + 0.13, f"{row.wins}/{row.of}", ha="center", va="center", fontsize=7.5, color=ink)
-            axes.text(x, y - 0.25, f"({row.significant_wins})", ha="center", va="center", fontsize=6.2, color=ink)
-        axes.set_xlim(-0.5, len(column) - 0.5)
-        axes.set_ylim(-0.5, len(baselines) - 0.5)
-        axes.set_title(label(found.titles[task]), loc="left")
-        axes.set_xticks(range(len(column)), names, rotation=90 if several else 0)
+        cells = wins[wins["task"] == task]
+        rates = cells.pivot(index="baseline", columns="system", values="rate").reindex(index=baselines, columns=place)
+        axes.pcolormesh(rates, cmap="Blues", vmin=-0.08, vmax=1.27, edgecolor=PAPER, linewidth=1.5)
+        for row in cells.itertuples():
+            x, y = place[row.system] + 0.5, baselines.index(row.baseline) + 0.5
+            look = {"ha": "center", "va": "center", "color": "#fdfdfd" if row.rate > 0.7 else "#111111"}
+            axes.text(x, y - 0.13, f"{row.wins}/{row.of}", fontsize=7.5, **look)
+            axes.text(x, y + 0.25, f"({row.significant_wins})", fontsize=6.2, **look)
+        axes.set_title(label(found.titles[task]))
+        axes.set_xticks(np.arange(len(place)) + 0.5, names, rotation=90 if several else 0)
         axes.tick_params(length=0)
         axes.spines[:].set_visible(False)
-    panels[0, 0].set_yticks(range(len(baselines)), [label(name) for name in reversed(baselines)])
+    panels[0, 0].set_yticks(np.arange(len(baselines)) + 0.5, list(map(label, baselines)))
+    panels[0, 0].invert_yaxis()
     base = label(tuned["base_model"].iloc[0])
-    figure.supxlabel("tuned system" if several else f"{base}, training samples a task", fontsize=8)
+    figure.supxlabel("tuned system" if several else f"{base}, training samples a task")
     return figure
