@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,18 +10,16 @@ import pandas as pd
 
 from etlch import yamlfile
 from etlch.errors import EtlchError
-from etlch.yamlfile import YamlFile
 
 FOLDER = Path(__file__).resolve().parent.parent / "published"
 _EXPECTED = "paper, title, authors and tables with id, title, key, columns and rows"
 _COLUMNS = [
-    *("paper", "where", "row", "published", "task", "metric", "system", "base_model"),
-    *("measured", "low", "high", "note"),
+    *("paper", "where", "row", "published", "task", "metric", "system", "base_model", "measured", "low", "high", "note")
 ]
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
+class PublishedTable:
     """A published table: rows as mappings from column to value (None where the paper has a dash).
 
     average: the column with each row's mean. measured: what of it can be measured here: `task`, `metric`, `value` (the
@@ -53,7 +50,7 @@ class Paper:
     name: str
     title: str
     authors: str
-    tables: dict[str, Table]
+    tables: dict[str, PublishedTable]
     remarks: list[dict[str, str]]
     checks: list[dict[str, Any]]
 
@@ -61,70 +58,58 @@ class Paper:
 def load_paper(path: str | Path) -> Paper:
     """Read one file. Raises EtlchError naming file and line, and table and row when a row does not fit its columns."""
     file = yamlfile.read(path, _EXPECTED)
-    data, at = file.data, file.where()
+    data, at, tables = file.data, file.where(), {}
     try:
         head = data["paper"], data["title"], data["authors"]
-        tables = {}
         for number, entry in enumerate(data["tables"]):
             at = file.where("tables", number)
-            tables[entry["id"]] = _table(file, number)
-        return Paper(*head, tables, data.get("remarks", []), data.get("checks", []))
+            names, rows = tuple(entry["columns"]), entry["rows"]
+            for n, row in enumerate(rows):
+                if len(row) != len(names):
+                    raise EtlchError(
+                        f"{file.where('tables', number, 'rows', n)}: {entry['id']}: row {n + 1} has {len(row)} values "
+                        f"(expected {len(names)}: {', '.join(names)})"
+                    )
+            rows = [dict(zip(names, row, strict=True)) for row in rows]
+            known = entry["id"], entry["title"], tuple(entry["key"]), names, rows
+            tables[entry["id"]] = PublishedTable(*known, entry.get("average"), entry.get("measured"))
     except (KeyError, TypeError) as error:
         raise EtlchError(f"{at}: {error} is missing or of the wrong kind (expected {_EXPECTED})") from None
+    return Paper(*head, tables, data.get("remarks", []), data.get("checks", []))
 
 
-def _table(file: YamlFile, number: int) -> Table:
-    entry = file.data["tables"][number]
-    columns = tuple(entry["columns"])
-    for at, row in enumerate(entry["rows"]):
-        if len(row) != len(columns):
-            raise EtlchError(
-                f"{file.where('tables', number, 'rows', at)}: {entry['id']}: row {at + 1} has {len(row)} values "
-                f"(expected {len(columns)}: {', '.join(columns)})"
-            )
-    rows = [dict(zip(columns, row, strict=True)) for row in entry["rows"]]
-    key, more = tuple(entry["key"]), (entry.get("average"), entry.get("measured"))
-    return Table(entry["id"], entry["title"], key, columns, rows, *more)
+def load_papers() -> dict[str, Paper]:
+    """Every paper of `published/` by name, in order of file names."""
+    papers = map(load_paper, sorted(FOLDER.glob("*.yaml")))
+    return {paper.name: paper for paper in papers}
 
 
-def load_papers(folder: str | Path = FOLDER) -> dict[str, Paper]:
-    """Every paper of the folder by name, in order of file names."""
-    paths = sorted(Path(folder).glob("*.yaml"))
-    if not paths:
-        raise EtlchError(f"{folder}: no published numbers (expected *.yaml)")
-    return {paper.name: paper for paper in map(load_paper, paths)}
-
-
-def beside_measured(measured: pd.DataFrame, papers: Iterable[Paper] | None = None) -> pd.DataFrame:
+def beside_measured(measured: pd.DataFrame) -> pd.DataFrame:
     """Published values next to the measured ones of the same task, metric and scale or base model.
 
     measured: the table of eval.stats.intervals. Published values without a measured partner are left out.
     """
-    rows = [
-        partner
-        for paper in (load_papers().values() if papers is None else papers)
-        for table in paper.tables.values()
-        for row in (table.rows if table.measured else ())
-        if row[table.measured["value"]] is not None
-        for partner in _partners(measured, paper.name, table, row)
-    ]
+    rows = []
+    for paper in load_papers().values():
+        for table in paper.tables.values():
+            rule = table.measured or {"task": ""}
+            same = measured[(measured["task"] == rule["task"]) & (measured["n"] > 0)]
+            for row in table.rows if len(same) else ():
+                if row[rule["value"]] is not None:
+                    rows += _partners(same[same["metric"] == rule["metric"]], paper.name, table, row)
     return pd.DataFrame(rows, columns=_COLUMNS)
 
 
-def _partners(measured: pd.DataFrame, paper: str, table: Table, row: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def _partners(found: pd.DataFrame, paper: str, table: PublishedTable, row: dict[str, Any]) -> list[dict[str, Any]]:
     rule, by_scale = table.measured, table.measured["by"] == "scale"
-    found = measured[(measured["task"] == rule["task"]) & (measured["metric"] == rule["metric"]) & (measured["n"] > 0)]
     if by_scale:
         found = found[found["scale"] == row["scale"]]
     else:
         found = found[(found["scale"] == 0) & found["base_model"].str.contains(row["base_model"], regex=False)]
-    for partner in found.to_dict("records"):
-        other = "another base model" if by_scale and "Llama-3.2-1B" not in partner["base_model"] else ""
-        yield partner | {
-            "paper": paper,
-            "where": rule.get("where", table.id),
-            "row": table.name(row),
-            "published": row[rule["value"]] / row["of"],
-            "measured": partner["score"],
-            "note": rule.get("note", "").format(**row) or other,
-        }
+    other = [by_scale and "Llama-3.2-1B" not in name for name in found["base_model"]]
+    note = rule.get("note", "").format(**row)
+    about = {"paper": paper, "where": rule.get("where", table.id), "row": table.name(row)}
+    about |= {"published": row[rule["value"]] / row["of"], "measured": found["score"]}
+    return found.assign(**about, note=[note or "another base model" * is_other for is_other in other]).to_dict(
+        "records"
+    )

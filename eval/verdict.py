@@ -105,7 +105,7 @@ def find(tidy: pd.DataFrame, summary: pd.DataFrame | None = None, cards: Sequenc
         summary=summarise(tidy) if summary is None else summary,
         scores=scores,
         compared=compared,
-        wins=win_rates(tidy, cards, compared),
+        wins=win_rates(tidy, compared, cards),
         enough=enough_data(tidy, margin=MARGIN),
         published=beside_measured(scores),
     )

@@ -9,63 +9,33 @@ import pandas as pd
 
 from etlch.tasks import Card
 from eval.names import systems_of, tasks_of
-from eval.stats import comparisons
-
-PAPER_WINS = {
-    "json": ("rougeL", "cosine", "json_parse_ok"),
-    "kge": ("rougeL", "cosine"),
-    "ner": ("rougeL", "cosine"),
-}
-"""The paper's metrics a task, for scores without task cards."""
 
 _COLUMNS = [
-    *(
-        "task",
-        "baseline",
-        "system",
-        "base_model",
-        "scale",
-        "n",
-        "wins",
-        "of",
-        "rate",
-        "significant_wins",
-        "strict_rate",
-    ),
-    *("won", "significantly_won", "note"),
+    *("task", "baseline", "system", "base_model", "scale", "n", "wins", "of", "rate", "significant_wins"),
+    *("strict_rate", "won", "significantly_won", "note"),
 ]
 
 
-def win_metrics(cards: Sequence[Card] | None, tasks: Sequence[str]) -> dict[str, tuple[str, ...]]:
-    """Task -> the metrics that count: the card's `wins`, else the paper's, else ROUGE-L and cosine similarity."""
-    of_cards = {card.name: card.wins for card in cards or ()}
-    return {task: of_cards.get(task, PAPER_WINS.get(task, ("rougeL", "cosine"))) for task in tasks}
-
-
-def win_rates(
-    tidy: pd.DataFrame, cards: Sequence[Card] | None = None, compared: pd.DataFrame | None = None
-) -> pd.DataFrame:
+def win_rates(tidy: pd.DataFrame, compared: pd.DataFrame, cards: Sequence[Card] | None = None) -> pd.DataFrame:
     """One row a (task, baseline, tuned system).
 
-    A win is a metric of the task's `wins` on which the tuned system's score is higher than the baseline's on their
-    common samples; rate = wins / number of those metrics (ETLCH, section 7, 1.1 and 1.2). strict_rate counts a win only
-    when it is significant after Holm's correction (see eval.stats.comparisons, whose table can be handed over as
-    `compared`). Tuned systems are those of scale above 0, baselines those of scale 0. A metric that was not computed for
-    one of the two cannot be won or lost: it leaves the denominator `of`, and the note says so.
+    A win is a metric of the card's `wins` (without a card: ROUGE-L and cosine similarity) on which the tuned system's score
+    is higher than the baseline's on their common samples; rate = wins / number of those metrics (ETLCH, section 7, 1.1 and
+    1.2). strict_rate counts a win only when it is significant after Holm's correction in `compared`, the table of
+    eval.stats.comparisons over all pairs. Tuned systems are those of scale above 0, baselines those of scale 0. A metric
+    that was not computed for one of the two cannot be won or lost: it leaves the denominator `of`, and the note says so.
     """
     systems = systems_of(tidy)
     tuned, baselines = systems[systems["scale"] > 0], systems.loc[systems["scale"] == 0, "system"]
-    metrics = win_metrics(cards, tasks_of(tidy))
-    if compared is None:
-        compared = comparisons(tidy, metrics={name for names in metrics.values() for name in names})
+    metrics = dict.fromkeys(tasks_of(tidy), ("rougeL", "cosine"))
+    metrics |= {card.name: card.wins for card in cards or () if card.name in metrics}
     # a pair is stored once, the later system of the order first: tuned before untuned
     pairs = {(row.task, row.metric, row.a, row.b): row for row in compared.itertuples()}
     rows = []
-    for task, names in metrics.items():
-        for baseline, system in product(baselines, tuned.itertuples()):
-            found = {metric: pairs.get((task, metric, system.system, baseline)) for metric in names}
-            about = {"task": task, "baseline": baseline, "system": system.system}
-            rows.append(about | {"base_model": system.base_model, "scale": system.scale} | _wins(found))
+    for (task, names), baseline, system in product(metrics.items(), baselines, tuned.itertuples()):
+        about = {"task": task, "baseline": baseline, "system": system.system, "base_model": system.base_model}
+        found = {metric: pairs.get((task, metric, system.system, baseline)) for metric in names}
+        rows.append(about | {"scale": system.scale} | _wins(found))
     return pd.DataFrame(rows, columns=_COLUMNS)
 
 

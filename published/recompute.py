@@ -12,14 +12,13 @@ import argparse
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from scipy import stats
 
 from etlch.errors import EtlchError
-from eval.published import FOLDER, Paper, Table, load_papers
+from eval.published import Paper, PublishedTable, load_papers
 
 ROUNDED = 1e-9
 KINDS: dict[str, Callable[..., Iterator[Check]]] = {}
@@ -52,7 +51,7 @@ def check(paper: Paper) -> list[Check]:
     return found
 
 
-def row_of(paper: Paper, at: Sequence[Any]) -> tuple[Table, dict[str, Any]]:
+def row_of(paper: Paper, at: Sequence[Any]) -> tuple[PublishedTable, dict[str, Any]]:
     """The table and the row at [table, *key, ...]."""
     table = paper.tables[at[0]]
     key = list(at[1 : 1 + len(table.key)])
@@ -248,19 +247,19 @@ def _hours(clock: str) -> float:
 # -- RA-IT --------------------------------------------------------------------------------------------------------
 
 
-def _twin(table: Table, row: dict[str, Any]) -> str | None:
+def _twin(table: PublishedTable, row: dict[str, Any]) -> str | None:
     """The column whose value a row's last value repeats, where the average column holds what belongs there."""
     *others, last = (values := table.values(row))
     return next((name for name in others if values[name] == values[last]), None)
 
 
-def _put_right(table: Table, row: dict[str, Any]) -> float:
+def _put_right(table: PublishedTable, row: dict[str, Any]) -> float:
     """The average of a row, its last value taken from the average column where the two are swapped."""
     values = list(table.values(row).values())
     return float(np.mean([*values[:-1], row[table.average]] if _twin(table, row) else values))
 
 
-def _mended_average(table: Table, row: dict[str, Any]) -> str:
+def _mended_average(table: PublishedTable, row: dict[str, Any]) -> str:
     values, twin = table.values(row), _twin(table, row)
     if twin is None:
         return ""
@@ -293,12 +292,12 @@ def ra_it(paper: Paper) -> Iterator[Check]:
 # -- terminal -----------------------------------------------------------------------------------------------------
 
 
-def told(everything: bool = False, folder: str | Path = FOLDER) -> str:
+def as_text(everything: bool = False) -> str:
     """What was recomputed, paper by paper, and what does not add up; `everything` also lists what does."""
-    return "\n".join(line for paper in load_papers(folder).values() for line in _told(paper, everything))
+    return "\n".join(line for paper in load_papers().values() for line in _lines(paper, everything))
 
 
-def _told(paper: Paper, everything: bool) -> Iterator[str]:
+def _lines(paper: Paper, everything: bool) -> Iterator[str]:
     checks = check(paper)
     good = [c for c in checks if c.ok]
     values = sum(len(table.rows) * (len(table.columns) - len(table.key)) for table in paper.tables.values())
@@ -321,4 +320,4 @@ def _told(paper: Paper, everything: bool) -> Iterator[str]:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--all", action="store_true", help="also list every value that does add up")
-    print(told(parser.parse_args().all))
+    print(as_text(parser.parse_args().all))

@@ -102,8 +102,8 @@ def test_every_table_has_the_papers_shape(papers):
 
 
 def test_each_paper_is_told_with_what_is_wrong():
-    text = recompute.told()
-    assert "  ok  " not in text and "  ok  " in recompute.told(everything=True)
+    text = recompute.as_text()
+    assert "  ok  " not in text and "  ok  " in recompute.as_text(everything=True)
     assert "1.061e-158" in text and "1.687e-21" in text and "3.389e-04" in text
     for name in ("ETLCH", "InstructIE", "MF-NER", "RA-IT"):
         assert f"{name}: " in text
