@@ -227,8 +227,8 @@ def _scales(axes: Axes, found: Findings) -> None:
     scales = sorted({0, *found.systems["scale"]})
     axes.set_xticks(scales, [f"{scale:,}" for scale in scales])
     span = scales[-1] - scales[0]
-    crowded = min((b - a for a, b in pairwise(scales)), default=span) < span / 14
-    if crowded:
+    narrowest = max(1 / 14, axes.get_gridspec().ncols / 38) * span
+    if min((b - a for a, b in pairwise(scales)), default=span) < narrowest:
         axes.tick_params(axis="x", labelrotation=45)
     axes.set_xlim(-0.04 * span, 1.04 * span)
     axes.set_ylim(-0.03, 1.04)
