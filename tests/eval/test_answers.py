@@ -283,3 +283,31 @@ def test_a_missing_test_set_is_named(made: Made) -> None:
     file = made.run("a", "ner")
     (made.root / "test.jsonl").unlink()
     assert f"{made.root / 'test.jsonl'}: cannot be read" in refused(made, file)
+
+
+def test_a_prompt_has_every_turn_of_its_row(made: Made) -> None:
+    """Rows with a history: a run whose prompts lack it is refused with its row, another order of turns too."""
+    card, turns = made.card("ner"), [["Q one", "A one"], ["Q two", "A two"]]
+    rows = [
+        {"id": r.id, "instruction": card.question(r), "input": r.text, "output": "", "history": turns}
+        | {"record": r.id, "corpus": "made", "card": "ner", "format": "json_entities", "schema": "[]"}
+        for r in made.records
+    ]
+    data = made.root / "ner_test.json"
+    data.write_text(json.dumps(rows), encoding="utf-8")
+    file = made.run("a", "ner", data={"file": str(data)})
+    answers = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+
+    def write(before: str, first: int = 0) -> None:
+        whole = [a | {"prompt": (before if n >= first else good) + a["prompt"]} for n, a in enumerate(answers)]
+        file.write_text("".join(json.dumps(row) + "\n" for row in whole), encoding="utf-8")
+
+    good = "<user>Q one<model>A one<user>Q two<model>A two<user>"
+    write(good)
+    assert [len(answer.rows[0].history) for answer in read(made, file)] == [2] * 5
+    write("", first=3)
+    with pytest.raises(EtlchError, match=r"jsonl:4: .*the 2 turns before the question are not there"):
+        read(made, file)
+    write("<user>Q two<model>A two<user>Q one<model>A one<user>")
+    with pytest.raises(EtlchError, match="jsonl:1: prompt: not that of record"):
+        read(made, file)

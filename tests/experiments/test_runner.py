@@ -8,6 +8,7 @@ import pytest
 from etlch import runner
 from etlch.errors import EtlchError
 from etlch.examples import drawn
+from etlch.records import Entity, Record
 from etlch.runs import read_stamp
 from eval.experiment import value
 
@@ -119,7 +120,7 @@ def test_an_experiment_is_yaml_alone(tmp_path, monkeypatch, capsys, root):
     """Own corpus, own card with two instructions and two formats, two scales, two draws, one table over draws."""
     from etlch.cli import main
     from etlch.infer.loading import Made
-    from etlch.records import Entity, Record, write_records
+    from etlch.records import write_records
 
     monkeypatch.chdir(tmp_path)
     (tmp_path / "published").symlink_to(root / "published")
@@ -183,3 +184,105 @@ def test_an_experiment_is_yaml_alone(tmp_path, monkeypatch, capsys, root):
     cells = [line.split(" | ") for line in text.splitlines() if line.startswith("| 8")]
     assert len(cells) == 2 and all(" ± 0.0" in row[2] for row in cells)
     assert drawn.PLAN in {path.name for path in (tmp_path / "runs/mine/data/draw2").iterdir()}
+
+
+KILLED = """
+import json, random, sys, time
+from types import SimpleNamespace
+from etlch import cli
+from etlch.infer import engines
+from etlch.infer.loading import Made
+from etlch.trainer import launch
+
+class Engine:
+    def __init__(self, rows):
+        self.rows = rows
+    def answers(self, todo):
+        for number, _ in todo:
+            time.sleep(0.02)
+            yield Made(number, self.rows[number]["output"] if number % 2 else "Answer: []", 5, True)
+
+def local(job):
+    rows = [row for name in job.names for row in json.loads(job.files[name].read_text())]
+    prompts = [SimpleNamespace(text=f"<user>{r['instruction']}", label="", tokens=[]) for r in rows]
+    return Engine(rows), prompts
+
+engines._local = local
+launch.shutil.which = lambda *_, **__: sys.argv[1]
+sys.exit(cli.main(["run", "experiments/tiny.yaml", "--root", "corpora-here"]))
+"""
+TRAINER = FAKE.replace(
+    'open(os.path.join(config["output_dir"], "adapter_config.json")',
+    "import time; time.sleep(0.2)\n"
+    "for step in (5, 10):\n"
+    '    folder = os.path.join(config["output_dir"], f"checkpoint-{{step}}")\n'
+    "    os.makedirs(folder, exist_ok=True)\n"
+    '    open(os.path.join(folder, "adapter_config.json"), "w").write(str(step))\n'
+    'open(os.path.join(config["output_dir"], "adapter_config.json")',
+)
+
+
+def test_killed_at_five_moments_it_ends_with_the_same_files(tmp_path, root):
+    """Trainings, validation answers, choices and test answers of a whole experiment, by kill -9 of the process."""
+    import os
+    import random
+    import subprocess
+    import time
+
+    from etlch.records import write_records
+
+    text = "title: t\ncards: [mentions]\ncorpora: [tiny]\ntrain_on: {a: {formats: [multi_term]}, b: {formats: [multi_span, multi_term]}}\n"
+    text += "choose: entity_f1\nsystems: {m: {train: mine.yaml, predict: answers.yaml, engine: transformers}}\n"
+    corpus = CORPUS.replace("train: train.jsonl, test", "train: train.jsonl, dev: dev.jsonl, test")
+    files = {
+        "experiments/tiny.yaml": text,
+        "corpora/tiny.yaml": corpus.replace("types: [shape, colour]", "types: [colour]"),
+        "llamafactory_configs/mine.yaml": "model_name_or_path: none\nuse_cpu: true\ndataset_dir: .\noutput_dir: x\nsave_only_model: true\n",
+        "llamafactory_configs/answers.yaml": "model_name_or_path: none\nuse_cpu: true\noutput_dir: x\n",
+    }
+    program = tmp_path / "llamafactory-cli"
+    program.write_text(TRAINER.format(python=sys.executable))
+    program.chmod(0o755)
+
+    def start(folder):
+        return subprocess.Popen(
+            [sys.executable, "-c", KILLED, str(program)],
+            cwd=folder,
+            env=os.environ | {"PYTHONPATH": str(root)},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+
+    def made(folder):
+        """What was made, but for stamps, which have times, and what an interrupted training printed."""
+        paths = [p for p in sorted((folder / "runs").rglob("*")) if p.is_file()]
+        kept = [
+            p
+            for p in paths
+            if not p.name.startswith(".") and p.suffix != ".log" and p.name not in ("run.json", "energy.json")
+        ]
+        return {p.relative_to(folder).as_posix(): p.read_bytes() for p in kept}
+
+    folders = [tmp_path / "once", tmp_path / "often"]
+    for folder in folders:
+        for name, content in files.items():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_text(content)
+        (folder / "tasks").symlink_to(root / "tasks")
+        for split, count in (("train", 12), ("dev", 4), ("test", 6)):
+            red = Entity("red", "colour", ((2, 5),))
+            records = [
+                Record(f"{split}-{n}", f"A red square {split} {n}.", "en", entities=(red,)) for n in range(count)
+            ]
+            write_records(folder / "mine" / f"{split}.jsonl", records)
+    assert start(folders[0]).wait(120) == 0
+    rng = random.Random(4)
+    for _ in range(5):
+        process = start(folders[1])
+        time.sleep(rng.uniform(0.8, 2.5))
+        os.killpg(process.pid, 9)
+        process.wait()
+    assert start(folders[1]).wait(120) == 0
+    once, often = map(made, folders)
+    assert once == often and len([name for name in once if name.endswith("generated_predictions.jsonl")]) == 13
