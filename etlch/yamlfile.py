@@ -6,14 +6,14 @@ the last one without a word.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any, TypeVar, get_args, get_type_hints
 
 import yaml
 
-from etlch.errors import ManyErrors
+from etlch.errors import EtlchError, ManyErrors
 
 Keys = tuple[str | int, ...]
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -60,6 +60,29 @@ def read(path: str | Path, expected: str) -> YamlFile:
     if repeated:
         raise ManyErrors(repeated)
     return YamlFile(path, data, lines)
+
+
+def read_folder(folder: str | Path, load: Callable[[Path], _T], what: str) -> list[_T]:
+    """What `load` makes of each YAML file of a folder, by file name; each needs a `name` of its own.
+
+    Raises EtlchError for a folder without any, ManyErrors with the problems of all the files.
+    """
+    paths = sorted(Path(folder).glob("*.yaml"))
+    if not paths:
+        raise EtlchError(f"{folder}: no {what} (expected *.yaml)")
+    loaded: dict[str, _T] = {}
+    problems: list[str] = []
+    for path in paths:
+        try:
+            item = load(path)
+        except ManyErrors as errors:
+            problems += errors.problems
+            continue
+        if loaded.setdefault(item.name, item) is not item:
+            problems.append(f"{path}: name: {item.name!r} again (expected a name of its own)")
+    if problems:
+        raise ManyErrors(problems)
+    return list(loaded.values())
 
 
 def build(kind: type[_T], file: YamlFile, keys: Iterable[str] = ()) -> _T:

@@ -99,7 +99,7 @@ class Columns:
 
 
 def _read(layered: bool, path: Path, options: Options, report: Report) -> list[Draft]:
-    lines = [body for body, _ in split_lines(open_text(path, options, report))]
+    lines = split_lines(open_text(path, options, report))
     columns = _columns(path, lines, options.columns, layered)
     sentences = list(_sentences(path, lines, columns, options, report))
     if not sentences:
@@ -374,7 +374,7 @@ def tag_columns(sample: list[str]) -> int:
 
 
 def _sniff(layered: bool, sample: Sample) -> str:
-    lines = [body for body, _ in split_lines(sample.head)]
+    lines = split_lines(sample.head)
     count = tag_columns(lines) if not sample.rows else 0
     if not count or layered != (count > 1 and len(_data(lines, 1)[0].split()) == count + 1):
         return ""

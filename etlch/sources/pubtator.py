@@ -24,7 +24,7 @@ def _read(path: Path, options: Options, report: Report) -> Iterator[Draft]:
     block: list[tuple[str, str]] = []
     lines = split_lines(open_text(path, options, report))
     documents = 0
-    for number, (body, _) in enumerate([*lines, ("", "")], start=1):
+    for number, body in enumerate([*lines, ""], start=1):
         if body.strip():
             block.append((f"{path}:{number}", body))
         elif block:
