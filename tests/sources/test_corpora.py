@@ -8,7 +8,7 @@ import pytest
 from etlch import cli
 from etlch import corpora as table
 from etlch.commands.corpora import compare, count
-from etlch.errors import EtlchError
+from etlch.errors import EtlchError, ManyErrors
 from etlch.records import Entity, Record, read_records
 from etlch.sources import registry, sentences
 from etlch.sources.base import Options
@@ -287,6 +287,18 @@ def test_a_mistake_in_a_corpus_file_is_one_error(tmp_path, text, expected):
     with pytest.raises(EtlchError) as error:
         table.load_corpora(tmp_path)
     assert str(error.value).startswith(str(tmp_path)) and expected in str(error.value)
+
+
+def test_every_corpus_file_is_checked_and_has_a_name_of_its_own(tmp_path):
+    path = written(tmp_path, "reader: bio\nfiles: {dev: a}\n")
+    (tmp_path / "own2.yaml").write_text(path.read_text("utf-8"), encoding="utf-8")
+    (tmp_path / "bad.yaml").write_text("name: Bad\n", encoding="utf-8")
+    with pytest.raises(ManyErrors) as error:
+        table.load_corpora(tmp_path)
+    assert f"{tmp_path / 'bad.yaml'}:1: lang: missing" in error.value.problems
+    assert error.value.problems[-1] == f"{tmp_path / 'own2.yaml'}: name: 'Own' again (expected a name of its own)"
+    with pytest.raises(EtlchError, match="no corpus"):
+        table.load_corpora(tmp_path / "none")
 
 
 def test_the_former_root_is_read_too(folder, monkeypatch):
