@@ -121,6 +121,8 @@ def load_corpus(path: str | Path) -> Corpus:
         name = {"name": single.pop("release")} if "release" in single else {}
         file.data["releases"] = [single | name]
         file.lines.update({("releases", 0, *keys): line for keys, line in file.lines.items()})
+    if "key" in file.data:
+        raise ManyErrors([f"{file.where('key')}: unknown key 'key' (expected {', '.join(_KEYS)})"])
     file.data["key"] = file.path.stem
     corpus = yamlfile.build(Corpus, file, _KEYS)
     problems = [

@@ -277,6 +277,7 @@ def test_an_own_corpus_of_documents_without_splits(tmp_path):
         ("reader: bio\nfiles: {all: a}\nshares: {train: 0.8}\n", "own.yaml:7: shares: found {'train': 0.8} (expected"),
         ("reader: bio\nfiles: {dev: a}\nreleases: []\n", "own.yaml:5: reader: found beside `releases`"),
         ("files: {dev: a}\n", "own.yaml:1: reader: missing"),
+        ("reader: bio\nfiles: {dev: a}\nkey: mine\n", "own.yaml:7: unknown key 'key' (expected name, lang"),
         ("reader: bio\nfiles: {dev: a}\nthemes: [x]\n", "own.yaml:7: themes: found x (expected none"),
         ("reader: knowledge\nfiles: {dev: a}\n", "own.yaml:6: files: found dev (expected none"),
         ("reader: bio\nfiles: {dev: a}\nshares: {dev: 1}\n", "own.yaml:7: shares: found dev (expected none"),
