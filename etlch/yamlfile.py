@@ -6,7 +6,7 @@ the last one without a word.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any, TypeVar, get_args, get_type_hints
@@ -164,9 +164,14 @@ def _lines(path: Path, root: yaml.Node | None) -> tuple[dict[Keys, int], list[st
     seen = {id(root)}  # an anchor may be named again, even inside itself
     waiting: list[tuple[Keys, yaml.Node | None]] = [((), root)]
     for keys, node in waiting:
+        children: list[tuple[str | int, yaml.Node, yaml.Node]] = []  # key or position, where it is told, value
+        if isinstance(node, yaml.SequenceNode):
+            children = [(number, value, value) for number, value in enumerate(node.value)]
+        elif isinstance(node, yaml.MappingNode):
+            children = [(key.value, key, value) for key, value in node.value if isinstance(key, yaml.ScalarNode)]
         first: dict[str | int, int] = {}
-        for key, line, value in _children(node):
-            lines[*keys, key] = line
+        for key, told, value in children:
+            lines[*keys, key] = line = told.start_mark.line + 1
             if key in first:
                 repeated.append(f"{path}:{line}: found key {key!r} again (expected once; first on line {first[key]})")
             first.setdefault(key, line)
@@ -174,14 +179,3 @@ def _lines(path: Path, root: yaml.Node | None) -> tuple[dict[Keys, int], list[st
                 seen.add(id(value))
                 waiting.append(((*keys, key), value))
     return lines, repeated
-
-
-def _children(node: yaml.Node | None) -> Iterator[tuple[str | int, int, yaml.Node]]:
-    """(key or position, line, value) of what a mapping or a list holds."""
-    if isinstance(node, yaml.SequenceNode):
-        for number, value in enumerate(node.value):
-            yield number, value.start_mark.line + 1, value
-    elif isinstance(node, yaml.MappingNode):
-        for key, value in node.value:
-            if isinstance(key, yaml.ScalarNode):
-                yield key.value, key.start_mark.line + 1, value
