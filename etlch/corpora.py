@@ -103,23 +103,7 @@ class Loaded:
 
 def load_corpora(folder: str | Path = FOLDER) -> list[Corpus]:
     """Every corpus of a folder, by file name. Raises ManyErrors with the problems of all the files."""
-    paths = sorted(Path(folder).glob("*.yaml"))
-    if not paths:
-        raise EtlchError(f"{folder}: no corpus (expected *.yaml)")
-    corpora: list[Corpus] = []
-    problems: list[str] = []
-    for path in paths:
-        try:
-            corpus = load_corpus(path)
-        except ManyErrors as errors:
-            problems += errors.problems
-            continue
-        if any(corpus.name == other.name for other in corpora):
-            problems.append(f"{path}: name: {corpus.name!r} again (expected a name of its own)")
-        corpora.append(corpus)
-    if problems:
-        raise ManyErrors(problems)
-    return corpora
+    return yamlfile.read_folder(folder, load_corpus, "corpus")
 
 
 def load_corpus(path: str | Path) -> Corpus:
@@ -133,6 +117,8 @@ def load_corpus(path: str | Path) -> Corpus:
         name = {"name": single.pop("release")} if "release" in single else {}
         file.data["releases"] = [single | name]
         file.lines.update({("releases", 0, *keys): line for keys, line in file.lines.items()})
+    if "key" in file.data:
+        raise ManyErrors([f"{file.where('key')}: unknown key 'key' (expected {', '.join(_KEYS)})"])
     file.data["key"] = file.path.stem
     corpus = yamlfile.build(Corpus, file, _KEYS)
     problems = [

@@ -188,5 +188,5 @@ def _prompts(stamp: dict) -> str:
     lines = ["## How it is asked", "", "One user message: the instruction, a line break, the text. Greedy by default."]
     for task in cards:
         lines += ["", f"`{task.name}` ({task.title}):", "", "```json"]
-        lines += [dump_json({"role": "user", "content": task.instruction + "\n{text}"}), "```"]
+        lines += [dump_json({"role": "user", "content": task.instructions[0] + "\n{text}"}), "```"]
     return "\n".join(lines)

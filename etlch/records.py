@@ -96,20 +96,20 @@ def record_from_json(row: Any) -> Record:
 
     Raises EtlchError naming the field, what was found and what was expected.
     """
+    return Record(**parts_from_json(row))
+
+
+def parts_from_json(row: Any) -> dict[str, Any]:
+    """What a Record is made of, its offsets not compared with its text yet. Raises EtlchError as `record_from_json`."""
     if not isinstance(row, dict):
         raise EtlchError(f"found {type(row).__name__} (expected a JSON object)")
     if unknown := sorted(row.keys() - set(_KEYS)):
         raise EtlchError(f"unknown field {unknown[0]!r} (expected {', '.join(_KEYS)})")
-    return Record(
-        id=_string(row, "id"),
-        text=_string(row, "text"),
-        lang=_string(row, "lang", default=""),
-        theme=_string(row, "theme", default=""),
-        source=_string(row, "source", default=""),
-        entities=_items(row, "entities", _entity, "text, type and spans"),
-        triples=_items(row, "triples", _triple, "head, relation and tail"),
-        fields=_fields(row.get("fields", {})),
-    )
+    parts = {key: _string(row, key) for key in ("id", "text")}
+    parts |= {key: _string(row, key, default="") for key in ("lang", "theme", "source")}
+    parts["entities"] = _items(row, "entities", _entity, "text, type and spans")
+    parts["triples"] = _items(row, "triples", _triple, "head, relation and tail")
+    return parts | {"fields": _fields(row.get("fields", {}))}
 
 
 def read_records(path: str | Path) -> Iterator[Record]:

@@ -6,14 +6,14 @@ the last one without a word.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any, TypeVar, get_args, get_type_hints
 
 import yaml
 
-from etlch.errors import ManyErrors
+from etlch.errors import EtlchError, ManyErrors
 
 Keys = tuple[str | int, ...]
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -60,6 +60,29 @@ def read(path: str | Path, expected: str) -> YamlFile:
     if repeated:
         raise ManyErrors(repeated)
     return YamlFile(path, data, lines)
+
+
+def read_folder(folder: str | Path, load: Callable[[Path], _T], what: str) -> list[_T]:
+    """What `load` makes of each YAML file of a folder, by file name; each needs a `name` of its own.
+
+    Raises EtlchError for a folder without any, ManyErrors with the problems of all the files.
+    """
+    paths = sorted(Path(folder).glob("*.yaml"))
+    if not paths:
+        raise EtlchError(f"{folder}: no {what} (expected *.yaml)")
+    loaded: dict[str, _T] = {}
+    problems: list[str] = []
+    for path in paths:
+        try:
+            item = load(path)
+        except ManyErrors as errors:
+            problems += errors.problems
+            continue
+        if loaded.setdefault(item.name, item) is not item:
+            problems.append(f"{path}: name: {item.name!r} again (expected a name of its own)")
+    if problems:
+        raise ManyErrors(problems)
+    return list(loaded.values())
 
 
 def build(kind: type[_T], file: YamlFile, keys: Iterable[str] = ()) -> _T:
@@ -141,9 +164,14 @@ def _lines(path: Path, root: yaml.Node | None) -> tuple[dict[Keys, int], list[st
     seen = {id(root)}  # an anchor may be named again, even inside itself
     waiting: list[tuple[Keys, yaml.Node | None]] = [((), root)]
     for keys, node in waiting:
+        children: list[tuple[str | int, yaml.Node, yaml.Node]] = []  # key or position, where it is told, value
+        if isinstance(node, yaml.SequenceNode):
+            children = [(number, value, value) for number, value in enumerate(node.value)]
+        elif isinstance(node, yaml.MappingNode):
+            children = [(key.value, key, value) for key, value in node.value if isinstance(key, yaml.ScalarNode)]
         first: dict[str | int, int] = {}
-        for key, line, value in _children(node):
-            lines[*keys, key] = line
+        for key, told, value in children:
+            lines[*keys, key] = line = told.start_mark.line + 1
             if key in first:
                 repeated.append(f"{path}:{line}: found key {key!r} again (expected once; first on line {first[key]})")
             first.setdefault(key, line)
@@ -151,14 +179,3 @@ def _lines(path: Path, root: yaml.Node | None) -> tuple[dict[Keys, int], list[st
                 seen.add(id(value))
                 waiting.append(((*keys, key), value))
     return lines, repeated
-
-
-def _children(node: yaml.Node | None) -> Iterator[tuple[str | int, int, yaml.Node]]:
-    """(key or position, line, value) of what a mapping or a list holds."""
-    if isinstance(node, yaml.SequenceNode):
-        for number, value in enumerate(node.value):
-            yield number, value.start_mark.line + 1, value
-    elif isinstance(node, yaml.MappingNode):
-        for key, value in node.value:
-            if isinstance(key, yaml.ScalarNode):
-                yield key.value, key.start_mark.line + 1, value

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import combinations
 
 from etlch.formats.base import Format, FormatError, Parsed, Problems, Schema
 from etlch.records import Record, Triple
@@ -80,8 +81,7 @@ def _without_mark(text: str, source: str) -> str:
     match = _LIST_MARK.match(text)
     if not match or (source and text in source):
         return text
-    rest = text[match.end() :]
-    return rest if rest else text
+    return text[match.end() :] or text
 
 
 def _grounded(line: str, source: str) -> Triple | None:
@@ -89,16 +89,12 @@ def _grounded(line: str, source: str) -> Triple | None:
     dashes = list(_DASH.finditer(line))
     if not source or not 2 <= len(dashes) <= _MAX_DASHES:
         return None
-    found: list[Triple] = []
-    for first in range(len(dashes)):
-        head = line[: dashes[first].start()].strip()
-        if not head or head not in source:
-            continue
-        for second in range(first + 1, len(dashes)):
-            relation = line[dashes[first].end() : dashes[second].start()].strip()
-            tail = line[dashes[second].end() :].strip()
-            if relation and tail and tail in source:
-                found.append(Triple(head, relation, tail))
+    found = []
+    for one, two in combinations(dashes, 2):
+        head, relation, tail = line[: one.start()], line[one.end() : two.start()], line[two.end() :]
+        triple = Triple(head.strip(), relation.strip(), tail.strip())
+        if triple.head and triple.relation and triple.tail and triple.head in source and triple.tail in source:
+            found.append(triple)
     return min(found, key=lambda t: len(t.relation), default=None)
 
 

@@ -41,11 +41,11 @@ class Options:
 
 @dataclass(slots=True)
 class Draft:
-    """A record as a reader found it. `mentions` are raw; `relations` name them by key; `problems` (file:line, what)
-    were met while reading it, and any of them gets it refused."""
+    """A record as a reader found it. `id` is the file's own, completed by `make_id`; `mentions` are raw; `relations` name
+    them by key; `problems` (file:line, what) were met while reading it, and any of them gets it refused."""
 
     where: str
-    id: str
+    id: Any
     text: str
     mentions: list[Mention] = field(default_factory=list)
     relations: list[tuple[str, str, str]] = field(default_factory=list)

@@ -99,7 +99,7 @@ class Columns:
 
 
 def _read(layered: bool, path: Path, options: Options, report: Report) -> list[Draft]:
-    lines = [body for body, _ in split_lines(open_text(path, options, report))]
+    lines = split_lines(open_text(path, options, report))
     columns = _columns(path, lines, options.columns, layered)
     sentences = list(_sentences(path, lines, columns, options, report))
     if not sentences:
@@ -138,24 +138,16 @@ def _columns(path: Path, lines: list[str], wanted: tuple[str, ...], layered: boo
     if not wanted:
         width = len(Columns(tab).cells(data[0])) if data else 2
         return Columns(tab, 0, tuple(range(1, max(2, width))) if layered else (-1,))
-    numbers = [number for item in wanted for number in _numbers(path, item)]
-    expected = ""
-    if len(numbers) < 2 or (len(numbers) > 2 and not layered):
-        one = "two, the token's and the tag's, such as 1,4"
-        expected = "the token's and those of the layers, such as 1,2-5" if layered else one
-    elif numbers[1:] != sorted(set(numbers[1:]) - {numbers[0]}):
-        expected = "the tags' columns to rise, without the token's"
-    if expected:
+    ranges = [re.fullmatch(r"0*([1-9]\d*)(?:-(\d+))?", item) for item in wanted]
+    numbers = [n for match in ranges if match for n in range(int(match[1]), int(match[2] or match[1]) + 1)]
+    rising = numbers[1:] == sorted(set(numbers[1:]) - set(numbers[:1]))
+    if None in ranges or not rising or not 2 <= len(numbers) <= (len(numbers) if layered else 2):
+        numbers_of = (
+            "the token's and, rising, those of the layers, such as 1,2-5" if layered else "token and tag, such as 1,4"
+        )
+        expected = f"numbers from 1 of {numbers_of}: {path} has no names"
         raise EtlchError(f"--columns: found {','.join(wanted)} (expected {expected})")
     return Columns(tab, numbers[0] - 1, tuple(n - 1 for n in numbers[1:]))
-
-
-def _numbers(path: Path, item: str) -> range:
-    match = re.fullmatch(r"(\d+)(?:-(\d+))?", item)
-    if not match or int(match[1]) < 1:
-        expected = f"column numbers from 1, such as 1,4 or 1,2-5: {path} has no names"
-        raise EtlchError(f"--columns: found {item!r} (expected {expected})")
-    return range(int(match[1]), int(match[2] or match[1]) + 1)
 
 
 def _sentences(path: Path, lines: list[str], columns: Columns, options: Options, report: Report) -> Iterator[Sentence]:
@@ -229,20 +221,16 @@ def _scheme(sentences: list[Sentence]) -> tuple[str, bool]:
 
 def _take_off_segment_digits(sentences: list[Sentence], path: Path, report: Report) -> None:
     """Weibo NER writes each character with its place in its word (科0 技1); take these digits off the tokens."""
-    tokens = in_sequence = 0
-    for sentence in sentences:
-        previous = -1
-        for token in sentence.tokens:
-            match = _SEGMENT.fullmatch(token)
-            if not match:
-                return
-            tokens += 1
-            in_sequence += int(match[2]) in (0, previous + 1)
-            previous = int(match[2])
+    if not all(_SEGMENT.fullmatch(token) for sentence in sentences for token in sentence.tokens):
+        return
+    parts = [[_SEGMENT.fullmatch(token).groups() for token in sentence.tokens] for sentence in sentences]
+    digits = [[int(digit) for _, digit in row] for row in parts]
+    tokens = sum(map(len, digits))
+    in_sequence = sum(digit in (0, previous + 1) for row in digits for previous, digit in pairwise([-1, *row]))
     if not tokens or in_sequence < _IN_SEQUENCE * tokens:
         return
-    for sentence in sentences:
-        sentence.tokens = [_SEGMENT.fullmatch(token)[1] for token in sentence.tokens]
+    for sentence, row in zip(sentences, parts, strict=True):
+        sentence.tokens = [character for character, _ in row]
     report.note("tokens carry their place within a word as a digit; it was taken off", f"{path}:1", tokens)
 
 
@@ -374,7 +362,7 @@ def tag_columns(sample: list[str]) -> int:
 
 
 def _sniff(layered: bool, sample: Sample) -> str:
-    lines = [body for body, _ in split_lines(sample.head)]
+    lines = split_lines(sample.head)
     count = tag_columns(lines) if not sample.rows else 0
     if not count or layered != (count > 1 and len(_data(lines, 1)[0].split()) == count + 1):
         return ""

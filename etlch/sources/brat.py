@@ -52,7 +52,7 @@ def _draft(folder: Path, stem: str, options: Options, report: Report) -> Draft:
     file = read_noted(text_path, options, report, ends=False)
     name = f"{options.id_prefix}-{stem}" if options.id_prefix else stem
     draft = Draft(f"{text_path}:1", name, file.text, source=f"{stem}.txt")
-    for number, (line, _) in enumerate(split_lines(read_noted(ann_path, options, report).text), start=1):
+    for number, line in enumerate(split_lines(read_noted(ann_path, options, report).text), start=1):
         try:
             if line.strip():
                 _add_line(draft, line, f"{ann_path}:{number}", report)

@@ -44,7 +44,7 @@ def read_rows(path: Path, options: Options, report: Report) -> Iterator[tuple[st
     text = open_text(path, options, report)
     start = len(text) - len(text.lstrip(_BLANK))
     lines = split_lines(text)
-    heads = islice((_parsed(body[:_LOOKED_AT]) for body, _ in lines if body.strip()), 2)
+    heads = islice((_parsed(body[:_LOOKED_AT]) for body in lines if body.strip()), 2)
     first, second = [*heads, None][:2]
     is_row = isinstance(first, list) and [type(item) for item in first] == [str, dict]  # spaCy's [text, {entities}]
     if text.startswith("[", start) and not is_row and (first is None or second is None):
@@ -52,7 +52,14 @@ def read_rows(path: Path, options: Options, report: Report) -> Iterator[tuple[st
     elif first is None and (whole := _parsed(text)) is not None:  # one object over several lines
         yield f"{path}:1", whole
     else:
-        yield from _lines(path, lines, report)
+        for number, line in enumerate(lines, start=1):
+            try:
+                if line.strip():
+                    yield f"{path}:{number}", json.loads(line)
+            except (ValueError, RecursionError) as error:
+                whole = number < len(lines) or text.endswith(("\n", "\r"))
+                cut = "" if whole else "; the line has no end, so the file may have been cut"
+                report.refuse([(f"{path}:{number}", f"not JSON ({error}){cut}")])
 
 
 def _parsed(text: str) -> Any:
@@ -61,18 +68,6 @@ def _parsed(text: str) -> Any:
         return json.loads(text)
     except (ValueError, RecursionError):
         return None
-
-
-def _lines(path: Path, lines: list[tuple[str, str]], report: Report) -> Iterator[tuple[str, Any]]:
-    for number, (body, end) in enumerate(lines, start=1):
-        if not body.strip():
-            continue
-        where = f"{path}:{number}"
-        try:
-            yield where, json.loads(body)
-        except (ValueError, RecursionError) as error:
-            cut = "" if end else "; the line has no end, so the file may have been cut"
-            report.refuse([(where, f"not JSON ({error}){cut}")])
 
 
 def _elements(path: Path, text: str, position: int, report: Report) -> Iterator[tuple[str, Any]]:

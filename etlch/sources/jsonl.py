@@ -5,9 +5,9 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from etlch.records import Record, dump_json, record_from_json
+from etlch.records import Record, dump_json, parts_from_json
 from etlch.sources.base import Draft, Options, Reader, Report, Sample, Written
-from etlch.sources.json_rows import each_row, object_at
+from etlch.sources.json_rows import each_row
 from etlch.sources.spans import Mention
 
 _KEYS = {"id", "lang", "theme", "source", "text", "entities", "triples", "fields"}
@@ -15,24 +15,10 @@ _KEYS = {"id", "lang", "theme", "source", "text", "entities", "triples", "fields
 
 def _draft(value: Any, where: str, options: Options, report: Report) -> Draft:
     """Check the shape without the offsets, which `settle` checks and mends."""
-    row = bare = object_at(value, "a Record")
-    if isinstance(row.get("entities"), list):
-        bare = {**row, "entities": [{**e, "spans": []} if _has_spans(e) else e for e in row["entities"]]}
-    record = record_from_json(bare)
-    draft = Draft(where, record.id, record.text, triples=list(record.triples), fields=record.fields)
-    draft.theme, draft.lang, draft.source = record.theme, record.lang, record.source
-    for number, (entity, given) in enumerate(zip(record.entities, row.get("entities", ()), strict=True)):
-        spans = tuple((start, end) for start, end in given.get("spans", ()))
-        draft.mentions.append(Mention(entity.type, spans, entity.text, f"{where}: entities[{number}]"))
-    return draft
-
-
-def _has_spans(entity: Any) -> bool:
-    """Whether an entity has spans of the right shape; one of another shape is left for record_from_json to name."""
-    spans = entity.get("spans") if isinstance(entity, dict) else None
-    return isinstance(spans, list) and all(
-        isinstance(s, list) and len(s) == 2 and all(type(n) is int for n in s) for s in spans
-    )
+    parts = parts_from_json(value)
+    entities = enumerate(parts.pop("entities"))
+    mentions = [Mention(e.type, e.spans, e.text, f"{where}: entities[{number}]") for number, e in entities]
+    return Draft(where, mentions=mentions, triples=list(parts.pop("triples")), **parts)
 
 
 def _write(records: list[Record], options: Options) -> Written:

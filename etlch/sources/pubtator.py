@@ -11,7 +11,6 @@ import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from etlch.errors import EtlchError
 from etlch.sources.base import Draft, Options, Reader, Report, Sample, make_id, open_text
 from etlch.sources.spans import Mention
 from etlch.sources.text_files import split_lines
@@ -24,7 +23,7 @@ def _read(path: Path, options: Options, report: Report) -> Iterator[Draft]:
     block: list[tuple[str, str]] = []
     lines = split_lines(open_text(path, options, report))
     documents = 0
-    for number, (body, _) in enumerate([*lines, ("", "")], start=1):
+    for number, body in enumerate([*lines, ""], start=1):
         if body.strip():
             block.append((f"{path}:{number}", body))
         elif block:
@@ -39,9 +38,8 @@ def _draft(path: Path, number: int, block: list[tuple[str, str]], options: Optio
     text = " ".join(parts[part][3] for part in "ta" if part in parts)
     draft = Draft(block[0][0], make_id(options, path, number, own), text)
     if "t" not in parts:
-        draft.problems.append(
-            (block[0][0], f"found {block[0][1][:60]!r} (expected a title line such as `123|t|Title`)")
-        )
+        found = f"found {block[0][1][:60]!r} (expected a title line such as `123|t|Title`)"
+        draft.problems.append((block[0][0], found))
     for where, line in block:
         if not _TEXT.fullmatch(line):
             _add(draft, own, where, line, report)
@@ -52,24 +50,15 @@ def _add(draft: Draft, own: str | None, where: str, line: str, report: Report) -
     cells = line.split("\t")
     if len(cells) >= 4 and cells[0] == own and _RELATION.fullmatch(cells[1]):
         report.note("relations between concepts have no place in a record", where)
-        return
-    try:
-        draft.mentions.append(_mention(cells, own, where))
-    except EtlchError as error:
-        draft.problems.append((where, str(error)))
-        return
-    if len(cells) > 5:
-        report.note("concept ids have no place in a record", where)
-
-
-def _mention(cells: list[str], own: str | None, where: str) -> Mention:
-    if len(cells) < 5 or not (cells[1].isdecimal() and cells[2].isdecimal()):
-        raise EtlchError(
-            f"found {chr(9).join(cells)[:60]!r} (expected id, start, end, text and type, tabs between them)"
-        )
-    if cells[0] != own:
-        raise EtlchError(f"found the id {cells[0]!r} (expected {own!r}, as in the title line above)")
-    return Mention(cells[4], ((int(cells[1]), int(cells[2])),), cells[3], where)
+    elif len(cells) < 5 or not (cells[1].isdecimal() and cells[2].isdecimal()):
+        expected = "id, start, end, text and type, tabs between them"
+        draft.problems.append((where, f"found {line[:60]!r} (expected {expected})"))
+    elif cells[0] != own:
+        draft.problems.append((where, f"found the id {cells[0]!r} (expected {own!r}, as in the title line above)"))
+    else:
+        draft.mentions.append(Mention(cells[4], ((int(cells[1]), int(cells[2])),), cells[3], where))
+        if len(cells) > 5:
+            report.note("concept ids have no place in a record", where)
 
 
 def _sniff(sample: Sample) -> str:

@@ -140,7 +140,7 @@ def _list_in(cell: str, separator: str) -> Any:
 def _sniff_csv(sample: Sample) -> str:
     if sample.path.suffix == ".csv":
         return "the name ends in .csv"
-    table = sample.path.suffix == ".tsv" and not tag_columns([line for line, _ in split_lines(sample.head)])
+    table = sample.path.suffix == ".tsv" and not tag_columns(split_lines(sample.head))
     return "the name ends in .tsv and no column holds tags" if table else ""
 
 

@@ -62,15 +62,14 @@ def unknown_encoding(name: str) -> EtlchError:
     return EtlchError(f"unknown encoding {name!r} (expected a name such as utf-8, big5, gb18030 or cp1252)")
 
 
-def split_lines(text: str) -> list[tuple[str, str]]:
-    """(line, its end) for each line; ends are LF or CRLF, or CR in a file without any LF. The end of a cut line is empty.
+def split_lines(text: str) -> list[str]:
+    """The lines of a text; they end at LF or CRLF, or at CR in a text without any LF.
 
     Characters such as U+2028 or U+0085, at which `str.splitlines` cuts, stay inside a line.
     """
     mark = "\r" if "\r" in text and "\n" not in text else "\n"
-    pieces = text.split(mark)
-    lines = [(p[:-1], "\r\n") if mark == "\n" and p.endswith("\r") else (p, mark) for p in pieces[:-1]]
-    return [*lines, (pieces[-1], "")] if pieces[-1] else lines
+    lines = [line.removesuffix("\r") for line in text.split(mark)]
+    return lines if lines[-1] else lines[:-1]
 
 
 def line_ends(text: str) -> str:
@@ -87,27 +86,21 @@ def _misfit(path: Path, data: bytes, encoding: str, error: UnicodeDecodeError) -
     start = data.rfind(b"\n", 0, error.start) + 1
     line = data.count(b"\n", 0, error.start) + 1
     where = f"{path}:{line}: not {encoding.upper()} (byte 0x{data[error.start]:02X} at byte {error.start - start + 1} of the line)"
-    if _mostly_utf8(data):
+    text = data.decode("utf-8", "replace")
+    broken = text.count("\ufffd")
+    if sum(not c.isascii() for c in text) > 11 * broken:
         return f"{where}; the rest is UTF-8, so the file is damaged there or mixes encodings (expected UTF-8)"
     fits = fitting_encodings(data)
     if not fits:
         return f"{where}; no common encoding fits either, so the file may be damaged or not text (expected UTF-8)"
-    end = data.find(b"\n", start)
-    shown = [_offer(codec, data, start, len(data) if end < 0 else end) for codec in fits]
+    line_end = data.find(b"\n", start) if b"\n" in data[start:] else len(data)
+    shown = []
+    for codec in fits:
+        text = (data if codec.startswith("utf") else data[start:line_end]).decode(codec, "replace").strip()
+        first = next((i for i, c in enumerate(text) if not c.isascii()), 0)
+        reads = [*text[max(0, first - 4) : first + _SHOWN].splitlines(), ""][0]
+        shown.append(f"{_ENCODINGS[codec]} (--encoding {codec}; the line reads {reads!r})")
     return f"{where}; it would fit {', or '.join(shown)}"
-
-
-def _offer(codec: str, data: bytes, start: int, end: int) -> str:
-    text = data.decode(codec).strip() if codec.startswith("utf") else data[start:end].decode(codec, "replace").strip()
-    first = next((i for i, c in enumerate(text) if not c.isascii()), 0)
-    shown = text[max(0, first - 4) : first + _SHOWN].splitlines()
-    return f"{_ENCODINGS[codec]} (--encoding {codec}; the line reads {shown[0] if shown else ''!r})"
-
-
-def _mostly_utf8(data: bytes) -> bool:
-    text = data.decode("utf-8", "replace")
-    broken = text.count("\ufffd")
-    return sum(not c.isascii() for c in text) - broken > 10 * broken
 
 
 def fitting_encodings(data: bytes) -> list[str]:

@@ -8,7 +8,7 @@ import pytest
 from etlch import cli
 from etlch import corpora as table
 from etlch.commands.corpora import compare, count
-from etlch.errors import EtlchError
+from etlch.errors import EtlchError, ManyErrors
 from etlch.records import Entity, Record, read_records
 from etlch.sources import registry, sentences
 from etlch.sources.base import Options
@@ -277,6 +277,7 @@ def test_an_own_corpus_of_documents_without_splits(tmp_path):
         ("reader: bio\nfiles: {all: a}\nshares: {train: 0.8}\n", "own.yaml:7: shares: found {'train': 0.8} (expected"),
         ("reader: bio\nfiles: {dev: a}\nreleases: []\n", "own.yaml:5: reader: found beside `releases`"),
         ("files: {dev: a}\n", "own.yaml:1: reader: missing"),
+        ("reader: bio\nfiles: {dev: a}\nkey: mine\n", "own.yaml:7: unknown key 'key' (expected name, lang"),
         ("reader: bio\nfiles: {dev: a}\nthemes: [x]\n", "own.yaml:7: themes: found x (expected none"),
         ("reader: knowledge\nfiles: {dev: a}\n", "own.yaml:6: files: found dev (expected none"),
         ("reader: bio\nfiles: {dev: a}\nshares: {dev: 1}\n", "own.yaml:7: shares: found dev (expected none"),
@@ -287,3 +288,15 @@ def test_a_mistake_in_a_corpus_file_is_one_error(tmp_path, text, expected):
     with pytest.raises(EtlchError) as error:
         table.load_corpora(tmp_path)
     assert str(error.value).startswith(str(tmp_path)) and expected in str(error.value)
+
+
+def test_every_corpus_file_is_checked_and_has_a_name_of_its_own(tmp_path):
+    path = written(tmp_path, "reader: bio\nfiles: {dev: a}\n")
+    (tmp_path / "own2.yaml").write_text(path.read_text("utf-8"), encoding="utf-8")
+    (tmp_path / "bad.yaml").write_text("name: Bad\n", encoding="utf-8")
+    with pytest.raises(ManyErrors) as error:
+        table.load_corpora(tmp_path)
+    assert f"{tmp_path / 'bad.yaml'}:1: lang: missing" in error.value.problems
+    assert error.value.problems[-1] == f"{tmp_path / 'own2.yaml'}: name: 'Own' again (expected a name of its own)"
+    with pytest.raises(EtlchError, match="no corpus"):
+        table.load_corpora(tmp_path / "none")

@@ -123,8 +123,8 @@ def test_an_empty_json_list_has_no_record(importing):
 
 
 def test_lines_end_at_line_feeds_only():
-    assert split_lines("a\u2028b\n\x0cc\r\nd\re") == [("a\u2028b", "\n"), ("\x0cc", "\r\n"), ("d\re", "")]
-    assert split_lines("a\rb\r") == [("a", "\r"), ("b", "\r")]
+    assert split_lines("a\u2028b\n\x0cc\r\nd\re") == ["a\u2028b", "\x0cc", "d\re"]
+    assert split_lines("a\rb\r") == ["a", "b"]
 
 
 @pytest.mark.parametrize(

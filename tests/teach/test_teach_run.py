@@ -91,7 +91,7 @@ def test_the_papers_instructions_come_from_the_task_cards(teach: Teach, root: Pa
     with Server() as server:
         teach(server)
     for stage in ("kge", "ner"):
-        asked = load_card(root / "tasks" / f"{stage}.yaml").instruction
+        asked = load_card(root / "tasks" / f"{stage}.yaml").instructions[0]
         assert all(asked in call.prompt for call in server.calls if call.stage == stage)
     gold = [call for call in server.calls if call.stage == "gold"]
     assert all('鍵依序為 ["學者", "年代", "學校"]' in call.prompt for call in gold)
