@@ -4,8 +4,8 @@ llguidance masks the tokens that cannot go on with the shape (etlch/infer/shapes
 writes. What the token limit, or a loop, cuts off is completed afterwards (`completed`). An open key that comes twice is left to
 etlch/infer/repeats.py.
 
-So that loops end, a string has at most MOST_CHARACTERS characters, a list MOST_ITEMS strings and an open object MOST_KEYS
-keys of at most LONGEST_KEY characters, several times what the data of this repository has.
+So that loops end, a string has at most MOST_CHARACTERS characters, a list MOST_ITEMS strings and an open key LONGEST_KEY
+characters, several times what the data of this repository has.
 """
 
 from __future__ import annotations
@@ -22,9 +22,16 @@ import torch
 
 from etlch.errors import EtlchError
 from etlch.infer.decode import Row
-from etlch.infer.shapes import Shape
+from etlch.infer.shapes import Shape, json_schema
 
-MOST_CHARACTERS, MOST_ITEMS, MOST_KEYS, LONGEST_KEY = 300, 200, 50, 64
+MOST_CHARACTERS, MOST_ITEMS, LONGEST_KEY = 300, 200, 64
+_VALUES = {
+    "type": "array",
+    "items": {"type": "string", "minLength": 1, "maxLength": MOST_CHARACTERS},
+    "maxItems": MOST_ITEMS,
+}
+_OPEN_KEYS = {"patternProperties": {rf'^[^"\\\x00-\x1f]{{1,{LONGEST_KEY}}}$': _VALUES}, "additionalProperties": False}
+_AS_DUMPED = {"x-guidance": {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}}
 
 _STRING = r'"(?:[^"\\]|\\.)*"'
 _PAIR = re.compile(rf"({_STRING}): \[((?:{_STRING}(?:, )?)*)(?:\](?:, )?)?")
@@ -42,29 +49,10 @@ class Vocabulary:
         if shape not in self._shaped:
             if len(self._shaped) > 1000:
                 self._shaped.clear()
-            grammar = llguidance.LLMatcher.grammar_from_lark(lark(shape))
+            schema = json_schema(shape, _VALUES) | ({} if shape.keys else _OPEN_KEYS) | _AS_DUMPED
+            grammar = llguidance.LLMatcher.grammar_from_json_schema(json.dumps(schema))
             self._shaped[shape] = _sound(llguidance.LLMatcher(self.wrapped, grammar))
         return self._shaped[shape].deep_copy()
-
-
-def lark(shape: Shape) -> str:
-    """The shape in the Lark dialect of llguidance."""
-    rules = [
-        f'list: "[" (VALUE (", " VALUE){{0,{MOST_ITEMS - 1}}})? "]"',
-        rf'VALUE: /"([^"\\\x00-\x1f]|\\["\\bfnrt]){{1,{MOST_CHARACTERS}}}"/',
-    ]
-    if not shape.keys:
-        rules.append(f'start: "{{" (pair (", " pair){{0,{MOST_KEYS - 1}}})? "}}"')
-        rules.append(rf'pair: /"[^"\\\x00-\x1f]{{1,{LONGEST_KEY}}}"/ ": " list')
-        return "\n".join(rules)
-    pairs = [f"{json.dumps(_dump(key) + ': ', ensure_ascii=False)} list" for key in shape.keys]
-    if not shape.optional:
-        return "\n".join([*rules, 'start: "{" ' + ' ", " '.join(pairs) + ' "}"'])
-    # first0: the keys from 0 on, of which none is written yet; more0: the same behind one that is
-    for number, pair in enumerate(pairs):
-        rules.append(f"first{number}: {pair} more{number + 1} | first{number + 1}")
-        rules.append(f'more{number}: ", " {pair} more{number + 1} | more{number + 1}')
-    return "\n".join([*rules, f'first{len(pairs)}: ""', f'more{len(pairs)}: ""', 'start: "{" first0 "}"'])
 
 
 class Grammar:
@@ -115,11 +103,7 @@ def completed(text: str, shape: Shape) -> str:
         found.setdefault(json.loads(pair[1]), []).extend(map(json.loads, re.findall(_STRING, pair[2])))
         position = pair.end()
     keys = found if shape.optional else shape.keys
-    return _dump({key: found.get(key, []) for key in keys})
-
-
-def _dump(value: object) -> str:
-    return json.dumps(value, ensure_ascii=False)
+    return json.dumps({key: found.get(key, []) for key in keys}, ensure_ascii=False)
 
 
 def _sound(matcher: llguidance.LLMatcher) -> llguidance.LLMatcher:

@@ -17,7 +17,7 @@ from typing import Any
 from etlch.errors import EtlchError
 from etlch.infer.shapes import Shape
 from etlch.infer.turns import Turn, turns_of
-from etlch.trainer import configs
+from etlch.trainer import configs, launch
 from etlch.trainer.configs import Config
 from etlch.weights import make
 
@@ -50,6 +50,18 @@ class Made:
     seconds: float = 0.0
 
 
+@contextlib.contextmanager
+def _advice() -> Iterator[None]:
+    """Turn a failure of LlamaFactory's into one EtlchError that says what to do."""
+    try:
+        yield
+    except EtlchError:
+        raise
+    except Exception as error:  # it raises whatever its libraries raise
+        said = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+        raise EtlchError(launch.advice(said) or f"the model cannot be loaded ({said})") from error
+
+
 class Loaded:
     """A config's parts, each made when it is first wanted: the tokenizer in a second, the model in many.
 
@@ -62,40 +74,40 @@ class Loaded:
         os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
     @cached_property
+    @_advice()
     def arguments(self) -> tuple[Any, ...]:
         """LlamaFactory's five argument objects: model, data, training, finetuning, generating."""
-        with _advice():
-            make.ensure(str(self.config.get("model_name_or_path") or ""))
-            from llamafactory.hparams import get_train_args
+        make.ensure(str(self.config.get("model_name_or_path") or ""))
+        from llamafactory.hparams import get_train_args
 
-            return get_train_args({key: value for key, value in self.config.items() if key not in OURS})
+        return get_train_args({key: value for key, value in self.config.items() if key not in OURS})
 
     @cached_property
+    @_advice()
     def tokenizer(self):
-        with _advice():
-            from llamafactory.model import load_tokenizer
+        from llamafactory.model import load_tokenizer
 
-            return load_tokenizer(self.arguments[0])["tokenizer"]
+        return load_tokenizer(self.arguments[0])["tokenizer"]
 
     @cached_property
+    @_advice()
     def template(self):
-        with _advice():
-            from llamafactory.data import get_template_and_fix_tokenizer
+        from llamafactory.data import get_template_and_fix_tokenizer
 
-            return get_template_and_fix_tokenizer(self.tokenizer, self.arguments[1])
+        return get_template_and_fix_tokenizer(self.tokenizer, self.arguments[1])
 
     @cached_property
+    @_advice()
     def model(self):
         """The model with its adapter, in evaluation mode."""
-        with _advice():
-            from llamafactory.model import load_model
+        from llamafactory.model import load_model
 
-            from etlch.infer import attention
+        from etlch.infer import attention
 
-            self.template  # noqa: B018 - adds the template's tokens before the model is fitted to them
-            model = load_model(self.tokenizer, self.arguments[0], self.arguments[3], is_trainable=False).eval()
-            attention.use(model)
-            return model
+        self.template  # noqa: B018 - adds the template's tokens before the model is fitted to them
+        model = load_model(self.tokenizer, self.arguments[0], self.arguments[3], is_trainable=False).eval()
+        attention.use(model)
+        return model
 
     @property
     def stops(self) -> frozenset[int]:
@@ -138,7 +150,7 @@ class Loaded:
 
     def _with_system(self, said: list[Turn]) -> tuple[Turn, ...]:
         default = self.config.get("default_system")
-        return (("system", default), *said) if default and said[0][0] != "system" else tuple(said)
+        return (("system", default), *said) if default and "system" not in dict(said) else tuple(said)
 
     def prompt(self, question: str) -> Prompt:
         """The prompt of one question of a user."""
@@ -150,17 +162,3 @@ class Loaded:
     def text(self, tokens: list[int]) -> str:
         """An answer's text."""
         return self.tokenizer.decode(tokens, skip_special_tokens=True)
-
-
-@contextlib.contextmanager
-def _advice() -> Iterator[None]:
-    """Turn a failure of LlamaFactory's into one EtlchError that says what to do."""
-    from etlch.trainer import launch
-
-    try:
-        yield
-    except EtlchError:
-        raise
-    except Exception as error:  # it raises whatever its libraries raise
-        said = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
-        raise EtlchError(launch.advice(said) or f"the model cannot be loaded ({said})") from error

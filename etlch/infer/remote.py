@@ -20,7 +20,7 @@ from etlch.endpoint.settings import Endpoint, body_of, endpoint_of
 from etlch.errors import EtlchError
 from etlch.infer.loading import Made, Prompt
 from etlch.infer.local import DEFAULT_NEW_TOKENS
-from etlch.infer.shapes import Shape
+from etlch.infer.shapes import Shape, json_schema
 from etlch.journal import Journal
 from etlch.trainer.configs import Config
 
@@ -95,11 +95,7 @@ class RemoteEngine:
 
 def response_format(shape: Shape) -> dict[str, Any]:
     """A shape as OpenAI's `response_format`, which vLLM, SGLang and llama.cpp read as well."""
-    strings = {"type": "array", "items": {"type": "string"}}
-    schema: dict[str, Any] = {"type": "object", "additionalProperties": False if shape.keys else strings}
-    if shape.keys:
-        schema["properties"] = dict.fromkeys(shape.keys, strings)
-        schema["required"] = [] if shape.optional else list(shape.keys)
+    schema = json_schema(shape)
     return {"type": "json_schema", "json_schema": {"name": "answer", "schema": schema, "strict": not shape.optional}}
 
 

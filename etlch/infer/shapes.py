@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 from etlch.formats import Format
 
@@ -26,3 +27,14 @@ def shape_of(form: Format, keys: Iterable[str]) -> Shape | None:
     if form.name == "json_fields":
         return Shape(keys, optional=not keys)
     return Shape(keys) if form.name == "json_entities" else None
+
+
+def json_schema(shape: Shape, values: dict[str, Any] | None = None) -> dict[str, Any]:
+    """A shape as JSON Schema. values: the schema of a key's value, if more is to be said than that it is a list of strings."""
+    values = values or {"type": "array", "items": {"type": "string"}}
+    return {
+        "type": "object",
+        "properties": dict.fromkeys(shape.keys, values),
+        "required": [] if shape.optional else list(shape.keys),
+        "additionalProperties": False if shape.keys else values,
+    }

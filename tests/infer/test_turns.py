@@ -254,6 +254,7 @@ def test_lost_and_cut_turns_are_those_that_llamafactorys_labels_lack(tmp_path, t
     if not mask_history:
         assert f"lost turns: {sum(lost.values())} in {len(lost)} rows (the first is row 2)" in found.problems[0]
         assert "cut turns: " in found.problems[0]
+        assert check.render("c.yaml", found).splitlines()[2].split()[-2:] == ["2", str(sum(lost.values()))]
 
 
 def test_rows_that_llamafactory_drops_are_named(tmp_path, tiny):
