@@ -38,7 +38,7 @@ class BodyLimit:
         self.app, self.most, self.seconds = app, most, seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        size, whole = 0, scope["type"] != "http"
+        size, whole = 0, False
         deadline = asyncio.get_running_loop().time() + self.seconds
 
         async def limited() -> Message:

@@ -70,6 +70,7 @@ def run(options: argparse.Namespace, load: Callable[..., ExtractorOf] = load) ->
         uvicorn.Config(
             app.create_app(list(systems), cards, worker, options, key),
             ws="none",
+            lifespan="off",
             log_level="info" if options.log else "warning",
             access_log=options.log,
             server_header=False,
