@@ -136,6 +136,8 @@ def test_a_system_names_its_model_adapter_and_template(root, tiny, tmp_path, mon
     (task / "run.json").write_text(json.dumps({"base_model": tiny, "adapter": None}))
     found = models.config_of(system=tmp_path / "t", config="configs/predict_qwen2.5-7b.yaml")
     assert (found["model_name_or_path"], found["template"]) == (tiny, "qwen")
+    assert models.config_of(system=tiny)["model_name_or_path"] == tiny
+    assert models.of_system("owner/name") == {"model_name_or_path": "owner/name"}
     (tmp_path / "u").mkdir()
     with pytest.raises(EtlchError, match="holds neither adapter nor model"):
         models.config_of(system=tmp_path / "u")
