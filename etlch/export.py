@@ -25,6 +25,9 @@ from etlch.trainer.configs import Config
 FILE_SIZE = 5  # GB
 SAMPLING = ("temperature", "top_p", "top_k", "min_p", "typical_p", "repetition_penalty")
 OLLAMA = "PARAMETER temperature 0\nPARAMETER repeat_penalty 1.0\nPARAMETER num_predict 2048\n"
+CARD = Path(__file__).with_name("model_card.md")
+SETTINGS = ("dataset", "num_train_epochs", "learning_rate", "lora_rank", "lora_alpha", "lora_dropout")
+SETTINGS += ("per_device_train_batch_size", "gradient_accumulation_steps", "cutoff_len", "seed")
 SUMMARY = "summary.csv"  # eval writes it together with scores.parquet
 
 
@@ -114,17 +117,31 @@ def _decode_greedily(folder: Path) -> None:
 
 
 def card(adapter: Path, config: Config, report: Path) -> str:
-    """README.md: what the model is, what it was trained on, what was measured, how it is asked."""
+    """README.md: what the model is, what it was trained on, what was measured, how it is asked (`{text}` is the article)."""
+    import jinja2
+
     base = str(config["model_name_or_path"])
     stamp = runs.read_stamp(adapter, runs.DONE)
+    trained = stamp.get("config", {})
     name = adapter.parent.name if adapter.name == "adapter" else adapter.name
     front: dict[str, Any] = {"base_model": base, "library_name": "transformers", "pipeline_tag": "text-generation"}
     front |= {"tags": ["information-extraction", "llama-factory", "lora", "merged"]} | _licence_of(Path(base))
-    head = f"---\n{yaml.safe_dump(front, sort_keys=False, allow_unicode=True)}---\n\n# {name}\n\n"
-    about = f"`{base}` with the LoRA adapter `{name}` merged into it ({config['infer_dtype']})."
-    licence_note = f"## Licence\n\nThat of the base model, `{base}`, holds for its derivatives, too."
-    parts = [about, _training(stamp), _scores(name, base, adapter, report), _prompts(stamp), licence_note]
-    return head + "\n\n".join(parts) + "\n"
+    training = {key: trained[key] for key in SETTINGS if key in trained} | stamp.get("versions", {})
+    training |= {"seconds": stamp["seconds"]} if "seconds" in stamp else {}
+    summary = report / SUMMARY
+    problem, scores = _scores(name, base, adapter, summary)
+    return jinja2.Template(CARD.read_text(encoding="utf-8"), trim_blocks=True, keep_trailing_newline=True).render(
+        front=yaml.safe_dump(front, sort_keys=False, allow_unicode=True),
+        name=name,
+        base=base,
+        dtype=config["infer_dtype"],
+        training=training if trained else {},
+        summary=summary.as_posix(),
+        problem=problem,
+        scores=scores,
+        tasks=[task for task in load_cards() if f"{task.family}_{task.name}_" in str(trained.get("dataset", ""))],
+        dump_json=dump_json,
+    )
 
 
 def _licence_of(base: Path) -> dict[str, str]:
@@ -137,56 +154,19 @@ def _licence_of(base: Path) -> dict[str, str]:
         return {}
 
 
-def _training(stamp: dict) -> str:
-    """The training settings of the adapter's own stamp."""
-    if not stamp.get("config"):
-        return "## Training\n\nThe adapter has no record of its training (it was not made by `etlch train`)."
-    keys = ("dataset", "num_train_epochs", "learning_rate", "lora_rank", "lora_alpha", "lora_dropout")
-    keys += ("per_device_train_batch_size", "gradient_accumulation_steps", "cutoff_len", "seed")
-    told = {key: stamp["config"][key] for key in keys if key in stamp["config"]} | stamp.get("versions", {})
-    told |= {"seconds": stamp["seconds"]} if "seconds" in stamp else {}
-    rows = "\n".join(f"| {key} | {value} |" for key, value in told.items())
-    return f"## Training\n\nBy LlamaFactory, supervised fine-tuning with LoRA.\n\n| | |\n|---|---|\n{rows}"
-
-
-def _scores(name: str, base: str, adapter: Path, report: Path) -> str:
-    """The rows of the report's summary that are of this adapter; else why there are none."""
-    path = report / SUMMARY
-    title = "## Scores\n\n"
+def _scores(name: str, base: str, adapter: Path, path: Path) -> tuple[str, list[tuple[dict[str, Any], list[str]]]]:
+    """Why there are none; else the rows of the report's summary that are of this adapter, with the metrics of their cards."""
     if not path.is_file():
-        return f"{title}Not measured: there is no {path.as_posix()} (`make report` writes it)."
+        return f"there is no {path.as_posix()} (`make report` writes it)", []
     if any(path.stat().st_mtime < weights.stat().st_mtime for weights in adapter.glob("adapter_model.*")):
-        return f"{title}Not measured: {path.as_posix()} is older than the adapter."
+        return f"{path.as_posix()} is older than the adapter", []
     import pandas as pd
 
+    metrics = {card.name: card.metrics for card in load_cards()}
     try:
         table = pd.read_csv(path)
-        rows = table[(table["system"] == name) & (table["base_model"] == base)]
-        tables = [_score_table(row) for row in rows.to_dict("records")]
+        rows = table[(table["system"] == name) & (table["base_model"] == base)].to_dict("records")
+        scores = [(row, [m for m in metrics.get(row["task"], ()) if pd.notna(row.get(m))]) for row in rows]
     except (OSError, ValueError, KeyError) as error:
         raise EtlchError(f"{path}: not a summary of scores ({error!r}; `make report` writes it again)") from None
-    if rows.empty:
-        return f"{title}Not measured: {path.as_posix()} has no system {name!r} on {base!r}."
-    note = f"In percent, greedy decoding; from `{path.as_posix()}`. F1 is micro F1, exact match."
-    return "\n\n".join([f"{title}{note}", *tables])
-
-
-def _score_table(row: dict[str, Any]) -> str:
-    """One task's metrics, those that its card names."""
-    named = next((card.metrics for card in load_cards() if card.name == row["task"]), ())
-    metrics = [metric for metric in named if row.get(metric) == row.get(metric) and metric in row]
-    counts = f"{row['samples']} samples, {row['unanswered']} unanswered, {row['invalid']} unreadable"
-    head = f"| {row['task']} ({counts}) | {' | '.join(metrics)} |"
-    values = " | ".join(f"{100 * row[metric]:.1f}" for metric in metrics)
-    return f"{head}\n|---|{'---:|' * len(metrics)}\n| {row['system']} | {values} |"
-
-
-def _prompts(stamp: dict) -> str:
-    """The prompts that the model was trained on: `{text}` is the article."""
-    trained = str(stamp.get("config", {}).get("dataset", ""))
-    cards = [card for card in load_cards() if f"{card.family}_{card.name}_" in trained]
-    lines = ["## How it is asked", "", "One user message: the instruction, a line break, the text. Greedy by default."]
-    for task in cards:
-        lines += ["", f"`{task.name}` ({task.title}):", "", "```json"]
-        lines += [dump_json({"role": "user", "content": task.instructions[0] + "\n{text}"}), "```"]
-    return "\n".join(lines)
+    return "" if rows else f"{path.as_posix()} has no system {name!r} on {base!r}", scores

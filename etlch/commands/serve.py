@@ -20,11 +20,7 @@ def add(commands: argparse._SubParsersAction, raw: type[argparse.HelpFormatter])
     system = "a system of runs/, an adapter's or a model's folder, or a Hub name; repeat for several"
     option("--system", action="append", required=True, metavar="[NAME=]FOLDER", help=system)
     option(
-        "--task",
-        action="append",
-        default=[],
-        metavar="CARD",
-        help="a card of tasks/, or its path; repeat for several (all)",
+        "--task", action="append", default=[], metavar="CARD", help="a card by name or path; repeat for several (all)"
     )
     option("--host", default="127.0.0.1", metavar="ADDRESS", help="where to listen (127.0.0.1; 0.0.0.0: everywhere)")
     option("--port", type=int, default=8000, metavar="N", help="where to listen (8000; 0: any that is free)")

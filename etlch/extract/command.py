@@ -22,7 +22,8 @@ from etlch.extract.values import Extraction
 
 def run(options: argparse.Namespace) -> int:
     """Run the command. Raises EtlchError for anything that is wrong as a whole; nothing is then written to --out."""
-    asked = _documents(options)
+    texts = (Document(f"text-{number}", text) for number, text in enumerate(options.text, start=1))
+    asked = itertools.chain(texts, documents.read(options.sources, options.text_column, options.encoding))
     extractor = Extractor(
         options.task,
         options.model,
@@ -61,11 +62,6 @@ def _engine(options: argparse.Namespace, extractor: Extractor) -> Iterator[None]
         extractor.engine = remote_engine(options, extractor.loaded.config, paid)
         yield
         paid.unlink(missing_ok=True)
-
-
-def _documents(options: argparse.Namespace) -> Iterator[Document]:
-    texts = (Document(f"text-{number}", text) for number, text in enumerate(options.text, start=1))
-    return itertools.chain(texts, documents.read(options.sources, options.text_column, options.encoding))
 
 
 def _write(options: argparse.Namespace, extractor: Extractor, asked: Iterable[Document], writer: writers.Writer) -> int:

@@ -55,7 +55,7 @@ class Extractor:
                 f"chunks of {chunk_tokens} tokens, {overlap_tokens} of them overlap (expected less overlap)"
             )
         self.card = task if isinstance(task, Card) else find_card(task)
-        self.keys, self.schema, self.lang = _checked_keys(self.card, keys), schema, lang
+        self.keys, self.schema, self.lang = checked_keys(self.card, keys), schema, lang
         self.chunk_tokens, self.overlap_tokens = chunk_tokens, overlap_tokens
         self.loaded = Loaded(models.config_of(model, adapter, system, config, self.card))
         if engine is not None:
@@ -218,14 +218,12 @@ def find_card(task: str | Path, folder: Path = Path("tasks")) -> Card:
     return card
 
 
-def _checked_keys(card: Card, keys: Sequence[str]) -> tuple[str, ...]:
+def checked_keys(card: Card, keys: Sequence[str]) -> tuple[str, ...]:
+    """The fields wanted, each once; none for a task that asks for none. Raises EtlchError."""
     keys = tuple(key.strip() for key in keys)
-    if card.format.part != "fields":
-        if keys:
-            raise EtlchError(f"keys: found {', '.join(keys)} (expected none: task {card.name!r} asks for no fields)")
-    elif not keys or "" in keys or len(set(keys)) < len(keys):
-        found = ", ".join(keys) or "none"
-        raise EtlchError(
-            f"keys: found {found} (expected the fields wanted, each once, for task {card.name!r}: --keys a,b)"
-        )
+    found = ", ".join(keys) or "none"
+    if card.format.part != "fields" and keys:
+        raise EtlchError(f"keys: found {found} (expected none: task {card.name!r} asks for no fields)")
+    if card.format.part == "fields" and (not keys or "" in keys or len(set(keys)) < len(keys)):
+        raise EtlchError(f"keys: found {found} (expected the fields wanted, each once, for task {card.name!r})")
     return keys

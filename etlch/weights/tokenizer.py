@@ -104,32 +104,21 @@ def build(vocabulary: Vocabulary):
 
 
 def keep(vocabulary: Vocabulary, wanted: set[int]) -> tuple[Vocabulary, list[int]]:
-    """The vocabulary cut to the wanted ids and what they are made of; returns it and the old id of each new one."""
-    kept = sorted(_closed(vocabulary, wanted))
-    tokens = {vocabulary.tokens[number] for number in kept}
-    merges = tuple(
-        (left, right)
-        for left, right in vocabulary.merges
-        if left in tokens and right in tokens and left + right in tokens
-    )
-    cut = replace(
-        vocabulary,
-        tokens=tuple(vocabulary.tokens[number] for number in kept),
-        types=tuple(vocabulary.types[number] for number in kept),
-        merges=merges,
-    )
-    return cut, kept
+    """The vocabulary cut to the wanted ids and what they are made of; returns it and the old id of each new one.
 
-
-def _closed(vocabulary: Vocabulary, wanted: set[int]) -> set[int]:
-    """The wanted ids and, for each, the tokens through which its merges go: without them it could not be reached."""
+    A token is made of those through which its merges go: without them it could not be reached."""
     number_of = {token: number for number, token in enumerate(vocabulary.tokens)}
     rank = {merge: number for number, merge in enumerate(vocabulary.merges)}
     found = set(wanted)
     for number in wanted:
         if vocabulary.types[number] == NORMAL:
             found.update(number_of[part] for part in _path(vocabulary.tokens[number], rank))
-    return found
+    kept = sorted(found)
+    tokens = tuple(vocabulary.tokens[number] for number in kept)
+    types = tuple(vocabulary.types[number] for number in kept)
+    known = set(tokens)
+    merges = tuple(merge for merge in vocabulary.merges if known.issuperset((*merge, "".join(merge))))
+    return replace(vocabulary, tokens=tokens, types=types, merges=merges), kept
 
 
 def _path(token: str, rank: Mapping[tuple[str, str], int]) -> Iterator[str]:

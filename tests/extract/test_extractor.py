@@ -92,7 +92,7 @@ def test_another_language_is_refused_unless_it_is_meant(scripted):
     [
         ({"task": "nerd"}, r"task 'nerd': no such card in tasks/ .expected one of: .*json, kge, mentions, ner"),
         ({"task": "tasks/nerd.yaml"}, "tasks/nerd.yaml: cannot be read"),
-        ({"task": "json"}, "keys: found none .expected the fields wanted, each once, for task 'json': --keys a,b"),
+        ({"task": "json"}, "keys: found none .expected the fields wanted, each once, for task 'json'"),
         ({"task": "json", "keys": ["a", "a"]}, "keys: found a, a"),
         ({"keys": ["a"]}, "keys: found a .expected none: task 'ner' asks for no fields"),
         ({"model": "models/nono"}, "models/nono: no model there"),
@@ -136,6 +136,8 @@ def test_a_system_names_its_model_adapter_and_template(root, tiny, tmp_path, mon
     (task / "run.json").write_text(json.dumps({"base_model": tiny, "adapter": None}))
     found = models.config_of(system=tmp_path / "t", config="configs/predict_qwen2.5-7b.yaml")
     assert (found["model_name_or_path"], found["template"]) == (tiny, "qwen")
+    assert models.config_of(system=tiny)["model_name_or_path"] == tiny
+    assert models.of_system("owner/name") == {"model_name_or_path": "owner/name"}
     (tmp_path / "u").mkdir()
     with pytest.raises(EtlchError, match="holds neither adapter nor model"):
         models.config_of(system=tmp_path / "u")

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from etlch import cli
 from etlch.errors import EtlchError
+from etlch.extract.extractor import checked_keys
 from etlch.extract.values import Extraction, Relation, Value
 from etlch.serve import app, start
 
@@ -72,7 +73,7 @@ def main() -> int:
             raise EtlchError("models/broken: no weights there (expected model.safetensors)")
         if "late" in systems:
             time.sleep(1.5)
-        return lambda system, task, keys: FakeExtractor(seen, task, keys)
+        return lambda system, task, keys: FakeExtractor(seen, task, checked_keys(cards[task], keys))
 
     try:
         start.run(options, load)

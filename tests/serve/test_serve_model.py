@@ -1,12 +1,15 @@
 """`etlch serve` with a model: the same extraction as the Python API gives, and an end with status 0."""
 
 import signal
+import socket
 import subprocess
 import sys
 import time
 
 import httpx
 import pytest
+
+from etlch.serve import start
 
 TEXT = "林靖雯於2019年進入臺灣大學醫學院任教。"
 SERVE = (sys.executable, "-m", "etlch.cli", "serve")
@@ -72,6 +75,7 @@ def test_a_port_that_is_taken_is_one_line_and_exit_2(served, root, tiny):
         (["--system", "tasks"], "tasks holds neither adapter nor model"),
         (["--system", "a=TINY", "--system", "a=TINY"], "the name 'a' again"),
         (["--system", "TINY", "--task", "none"], "task 'none': no such card in tasks/ (expected one of"),
+        (["--system", "TINY", "--task", "tasks/none.yaml"], "tasks/none.yaml: cannot be read"),
         (["--system", "TINY", "--timeout", "0"], "--timeout: found 0 (expected more than 0)"),
         (["--system", "TINY", "--max-queue", "3"], "--max-queue: found 3 (expected at least --max-texts"),
         (["--system", "TINY", "--port", "99999"], "127.0.0.1:99999 cannot be listened on"),
@@ -84,3 +88,10 @@ def test_a_mistake_is_said_before_a_model_is_loaded(arguments, said, root, tiny,
     monkeypatch.chdir(root)
     assert main(["serve", *(argument.replace("TINY", tiny) for argument in arguments)]) == 2
     assert said in capsys.readouterr().err
+
+
+def test_the_body_of_an_answer_does_not_wait_for_a_delayed_acknowledgement():
+    with start.take_port("127.0.0.1", 0) as taken, socket.create_connection(taken.getsockname()):
+        accepted, _ = taken.accept()
+        with accepted:
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)

@@ -96,9 +96,9 @@ def test_openapi_documents_every_route_with_examples(service):
         (b'{"text": " \\n", "task": "ner"}', 422, "text: empty (expected a text of 1 to 1,000 characters)"),
         (b'{"text": "a", "task": "none"}', 422, "task: found 'none' (expected one of"),
         (b'{"text": "a", "task": "ner", "system": "three"}', 422, "system: found 'three' (expected one of one, two)"),
-        (b'{"text": "a", "task": "json"}', 422, "keys: none (task json expects the names of the values wanted)"),
-        (b'{"text": "a", "task": "ner", "keys": ["a"]}', 422, "keys: task ner takes none"),
-        (b'{"text": "a", "task": "json", "keys": ["a", "a"]}', 422, "keys: a key stands twice"),
+        (b'{"text": "a", "task": "json"}', 422, "keys: found none (expected the fields wanted, each once, for task 'json')"),
+        (b'{"text": "a", "task": "ner", "keys": ["a"]}', 422, "keys: found a (expected none: task 'ner' asks for no fields)"),
+        (b'{"text": "a", "task": "json", "keys": ["a", "a"]}', 422, "keys: found a, a (expected the fields"),
         (b'{"text": "' + b"a" * 1001 + b'", "task": "ner"}', 422, "text: 1,001 characters (expected at most 1,000)"),
     ],
 )  # fmt: skip

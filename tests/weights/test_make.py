@@ -230,7 +230,7 @@ class TestInterrupted:
         )
         done = run(code, site)
         assert "cannot be written (" in done.stdout and "File too large" in done.stdout
-        assert done.stdout.count("\n") == 1 and done.stderr == ""
+        assert done.stdout.count("\n") == 1 and done.stderr.splitlines()[1:] == []
         assert {path.name for path in found.folder.iterdir()} == {"model.yaml", ".weights.lock"}
 
     def test_two_at_once(self, tiny):
@@ -369,39 +369,27 @@ class TestRecipes:
             ("template: gemma", "template: gema", ":4: template: found 'gema' (expected for example gemma"),
             ("template: gemma", "template: 5", ":4: template: found 5 (Input should be a valid string)"),
             ("title: Tiny\n", "", ":1: title: (Field required)"),
-            ("title: Tiny", "tittle: x\ntitle: Tiny", ":1: tittle: found 'x' (Extra inputs are not permitted"),
+            (
+                "title: Tiny",
+                "tittle: x\ntitle: Tiny",
+                ":1: tittle: found 'x' (unknown key, expected those of docs/models.md",
+            ),
             ("languages: [en]", "languages: en", ":5: languages: found 'en' (Input should be a valid list)"),
-            ("languages: [en]", "model: a/b", ":5: model: found 'a/b' (Extra inputs are not permitted)"),
-            ("languages: [en]", "folder: a", ":5: folder: found 'a' (Input is not an instance of Path)"),
+            ("languages: [en]", "model: a/b", ":5: model: found 'a/b' (unknown key"),
+            ("languages: [en]", "folder: a", ":5: folder: found 'a' (Input should be an instance of Path)"),
             ("sha256: a", "sha256: x", ":7: gguf.sha256: found 'xaaa"),
-            ("sha256: a", "sum: 1\n  sha256: a", ":7: gguf.sum: found 1 (Extra inputs are not permitted)"),
+            ("sha256: a", "sum: 1\n  sha256: a", ":7: gguf.sum: found 1 (unknown key"),
             ("    - path: a.gguf\n", "", ":8: gguf.sources: found None (Input should be a valid list)"),
             ("path: a.gguf", "{}", ":9: gguf.sources.0: found {} (expected one of package, hub, path)"),
-            (
-                "path: a.gguf",
-                "path: a.gguf\n      files: b",
-                ":9: gguf.sources.0: found {'path': 'a.gguf', 'files': 'b'} (exp",
-            ),
+            ("path: a.gguf", "path: a.gguf\n      files: b", ":9: gguf.sources.0: found {'path': 'a.gguf', 'files'"),
             ("path: a.gguf", "path: [a]", ":9: gguf.sources.0.path: found ['a'] (Input should be a valid string)"),
-            (
-                "path: a.gguf",
-                "package: a\n      files: b",
-                ":9: gguf.sources.0.package: found 'a' (String should match",
-            ),
-            (
-                "path: a.gguf",
-                "package: a==1",
-                ":9: gguf.sources.0: found {'package': 'a==1'} (expected `files`: of a pack",
-            ),
-            (
-                "path: a.gguf",
-                "hub: a\n      files: b",
-                ":9: gguf.sources.0.hub: found 'a' (String should match pattern",
-            ),
+            ("path: a.gguf", "package: a\n      files: b", ":9: gguf.sources.0.package: found 'a' (String"),
+            ("path: a.gguf", "package: a==1", ":9: gguf.sources.0: found {'package': 'a==1'} (expected `files`"),
+            ("path: a.gguf", "hub: a\n      files: b", ":9: gguf.sources.0.hub: found 'a' (String"),
             ("path: a.gguf", "hub: a/b\n      files: [b, c]", ":9: gguf.sources.0: found {'hub': 'a/b', 'files': ['b'"),
             ("ascii: 100", "ascii: -1", ":12: vocabulary.ascii: found -1 (Input should be greater than or equal to 0)"),
             ("han: true", "han: 1", ":11: vocabulary.han: found 1 (Input should be a valid boolean)"),
-            ("ascii: 100", "english: 100", ":12: vocabulary.english: found 100 (Extra inputs are not permitted)"),
+            ("ascii: 100", "english: 100", ":12: vocabulary.english: found 100 (unknown key"),
         ],
     )
     def test_what_is_wrong_is_said_with_its_line(self, tmp_path, old, new, said):
