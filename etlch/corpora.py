@@ -91,7 +91,7 @@ _KEYS = [*(f.name for f in fields(Corpus) if f.name != "key"), "release", *_OF_R
 
 
 @dataclass(frozen=True, slots=True)
-class Loaded:
+class FoundCorpus:
     """A corpus as found: records a split (those whose file is there), and lines about how they were read."""
 
     corpus: Corpus
@@ -161,7 +161,7 @@ def find(names: Sequence[str], folder: str | Path = FOLDER) -> list[Corpus]:
     return [corpus for corpus in corpora if not names or corpus.key in wanted]
 
 
-def load(corpus: Corpus, root: Path = ROOT) -> Loaded:
+def load(corpus: Corpus, root: Path = ROOT) -> FoundCorpus:
     """Read what is there of a corpus, in the first of its releases that has a file.
 
     Raises EtlchError in one line for a folder without any of its files, a file that cannot be read, records that are
@@ -173,7 +173,7 @@ def load(corpus: Corpus, root: Path = ROOT) -> Loaded:
         expected = " or ".join(f"{', '.join(files_of(r))} ({r.name or r.reader})" for r in corpus.releases)
         raise EtlchError(f"{folder}: none of its files is there (expected {expected}; get them from {corpus.get})")
     if release.reader == "knowledge":
-        return Loaded(corpus, release, _knowledge(corpus, release, folder), (), ())
+        return FoundCorpus(corpus, release, _knowledge(corpus, release, folder), (), ())
     splits: dict[str, list[Record]] = {}
     notes: list[str] = []
     missing: list[str] = []
@@ -186,7 +186,7 @@ def load(corpus: Corpus, root: Path = ROOT) -> Loaded:
         splits = _divide(splits[_WHOLE], corpus.key, release.shares)
         shares = "/".join(f"{100 * release.shares.get(split, 0):.0f}" for split in SPLITS)
         notes.append(f"the release has no splits; {shares} by a shuffle with seed {SEED}")
-    return Loaded(corpus, release, splits, tuple(notes), tuple(missing))
+    return FoundCorpus(corpus, release, splits, tuple(notes), tuple(missing))
 
 
 def files_of(release: Release) -> list[str]:

@@ -89,7 +89,7 @@ class Beside:
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
+class TableSpec:
     """A group-by of the tidy table. rows: factors; columns: one factor whose values stand beside each other; values:
     metrics; where, without: the values of factors that count, or do not; over: the factor whose values are averaged."""
 
@@ -107,7 +107,7 @@ class Table:
 
 
 @dataclass(frozen=True, slots=True)
-class Figure:
+class FigureSpec:
     """kind: dots (a point a row, its whisker the spread over draws), scatter (x against y) or confusion (of labels)."""
 
     name: str
@@ -135,8 +135,8 @@ class Experiment:
     seed: int = 20260327
     limits: Limits = field(default_factory=Limits)
     choose: str = ""
-    tables: tuple[Table, ...] = ()
-    figures: tuple[Figure, ...] = ()
+    tables: tuple[TableSpec, ...] = ()
+    figures: tuple[FigureSpec, ...] = ()
 
     @property
     def folder(self) -> Path:

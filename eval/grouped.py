@@ -15,7 +15,7 @@ from statistics import mean, stdev
 
 import pandas as pd
 
-from etlch.experiments import Experiment, Table
+from etlch.experiments import Experiment, TableSpec
 from eval.metrics.matching import micro_of
 from eval.published import FOLDER, Paper, load_paper
 
@@ -92,7 +92,7 @@ def tables(experiment: Experiment, tidy: pd.DataFrame) -> list[Grouped]:
     return [table for table in made if len(table.frame)]
 
 
-def groups(tidy: pd.DataFrame, table: Table) -> Iterator[tuple[tuple, dict[str, list[Sums]]]]:
+def groups(tidy: pd.DataFrame, table: TableSpec) -> Iterator[tuple[tuple, dict[str, list[Sums]]]]:
     """(values of the rows' factors, column -> the sums of each value of `over`) of a table, in the order of the data."""
     for column, wanted in table.where.items():
         tidy = tidy[tidy[column].isin(wanted) | (tidy["sample"] == "")]
@@ -115,7 +115,7 @@ def groups(tidy: pd.DataFrame, table: Table) -> Iterator[tuple[tuple, dict[str, 
 _OF_RUN = {"train_seconds", "kwh", "grams", "cut"}
 
 
-def grouped(table: Table, tidy: pd.DataFrame, paper: Paper | None = None) -> Grouped:
+def grouped(table: TableSpec, tidy: pd.DataFrame, paper: Paper | None = None) -> Grouped:
     """One table. A cell is the mean over `over`, ± the sample standard deviation where there are several."""
     lines = list(groups(tidy, table))
     columns = list(dict.fromkeys(column for _, cells in lines for column in cells))
@@ -137,7 +137,7 @@ def grouped(table: Table, tidy: pd.DataFrame, paper: Paper | None = None) -> Gro
     return Grouped(table.title, pd.DataFrame(rows, columns=[*table.rows, *heads, *beside]), table.note)
 
 
-def _shown(draws: Sequence[Sums], name: str, table: Table) -> str:
+def _shown(draws: Sequence[Sums], name: str, table: TableSpec) -> str:
     values = [value for sums in draws if (value := value_of(sums, name)) is not None]
     if not values:
         return "-"
@@ -150,7 +150,7 @@ def _shown(draws: Sequence[Sums], name: str, table: Table) -> str:
     return f"{scale * middle:.{digits}f}" + ("" if spread is None else f" ± {scale * spread:.{digits}f}")
 
 
-def _published(table: Table, paper: Paper | None, at: dict[str, str]) -> list[str]:
+def _published(table: TableSpec, paper: Paper | None, at: dict[str, str]) -> list[str]:
     """The paper's cells of a row, as they are printed; a dash for what it does not have."""
     beside = table.published
     named = {factor: beside.names.get(factor, {}).get(found, found) for factor, found in at.items()}

@@ -14,8 +14,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.transforms import Bbox
 
-from etlch.experiments import Experiment, Table
-from etlch.experiments import Figure as Asked
+from etlch.experiments import Experiment, FigureSpec, TableSpec
 from eval import grouped
 from eval.figures import COLOURS, GRID, INK, MARKERS, PAPER, fonts, save
 
@@ -44,7 +43,7 @@ def write(experiment: Experiment, tidy: pd.DataFrame, confusions: pd.DataFrame |
 
 
 def _points(tidy: pd.DataFrame, label: str, colour: str, value: str) -> Points:
-    table = Table("", (label, colour), (value,))
+    table = TableSpec("", (label, colour), (value,))
     found: Points = {}
     for row, cells in grouped.groups(tidy, table):
         values = [got for sums in cells[""] if (got := grouped.value_of(sums, value)) is not None]
@@ -68,7 +67,7 @@ def _look(group: str, groups: Sequence[str]) -> dict[str, str]:
     return {"color": COLOURS[number % len(COLOURS)], "marker": MARKERS[number % len(MARKERS)]}
 
 
-def _dots(asked: Asked, tidy: pd.DataFrame) -> Figure | None:
+def _dots(asked: FigureSpec, tidy: pd.DataFrame) -> Figure | None:
     """A point a (label, group), its whisker one standard deviation over draws to either side."""
     scores = _points(tidy, asked.y, asked.colour, asked.x)
     if not scores:
@@ -91,7 +90,7 @@ def _dots(asked: Asked, tidy: pd.DataFrame) -> Figure | None:
     return figure
 
 
-def _scatter(asked: Asked, tidy: pd.DataFrame) -> Figure | None:
+def _scatter(asked: FigureSpec, tidy: pd.DataFrame) -> Figure | None:
     """One value against another (means of the draws), each point with its label."""
     across, up = (_points(tidy, asked.label, asked.colour, value) for value in (asked.x, asked.y))
     points: dict[tuple[float, float], list[str]] = defaultdict(list)
@@ -152,7 +151,7 @@ def _legend(figure: Figure, axes: Axes, groups: Sequence[str], factor: str) -> N
     figure.legend(loc="outside right upper", title=_title(factor), frameon=False)
 
 
-def _confusion(asked: Asked, confusions: pd.DataFrame) -> Figure:
+def _confusion(asked: FigureSpec, confusions: pd.DataFrame) -> Figure:
     """Gold label by answered label of items whose text is right, all systems together."""
     wrong: Counter[tuple[str, str]] = Counter()
     for gold, said, count in confusions[["gold", "answered", "count"]].itertuples(index=False):
@@ -181,7 +180,7 @@ def _confusion(asked: Asked, confusions: pd.DataFrame) -> Figure:
     return figure
 
 
-_KINDS: Mapping[str, Callable[[Asked, pd.DataFrame], Figure | None]] = {
+_KINDS: Mapping[str, Callable[[FigureSpec, pd.DataFrame], Figure | None]] = {
     "dots": _dots,
     "scatter": _scatter,
     "confusion": _confusion,

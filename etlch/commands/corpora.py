@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from etlch.errors import EtlchError
 
 if TYPE_CHECKING:
-    from etlch.corpora import Corpus, Loaded
+    from etlch.corpora import Corpus, FoundCorpus
     from etlch.records import Record
 
 HOW = """\
@@ -82,7 +82,7 @@ def describe(corpus: Corpus, root: Path) -> list[str]:
     return lines if corpus.is_there(root) else [*lines, f"  not here  ({folder})"]
 
 
-def compare(loaded: Loaded) -> list[str]:
+def compare(loaded: FoundCorpus) -> list[str]:
     """Our counts beside the paper's, and how the files were read."""
     from etlch.formats.round_trip import table
 
@@ -92,7 +92,7 @@ def compare(loaded: Loaded) -> list[str]:
     return [*lines, *(f"  missing   {line}" for line in loaded.missing)]
 
 
-def _rows(loaded: Loaded) -> Iterator[list[str]]:
+def _rows(loaded: FoundCorpus) -> Iterator[list[str]]:
     from etlch.corpora import SPLITS
 
     for split in SPLITS:
@@ -126,7 +126,7 @@ def _share(part: int, whole: int) -> str:
     return f"{part:,} ({100 * part / whole:.1f}%)" if whole else "-"
 
 
-def _verdict(loaded: Loaded, split: str, found: int, expected: int | None) -> str:
+def _verdict(loaded: FoundCorpus, split: str, found: int, expected: int | None) -> str:
     if expected is None:
         return "-"
     if found == expected:

@@ -16,7 +16,7 @@ DEAD_AFTER = 3  # requests given up one after the other, none answered between t
 
 
 @dataclass(slots=True)
-class Tally:
+class Spent:
     """What happened in this run, for the table at its end."""
 
     replayed: int = 0
@@ -29,7 +29,7 @@ class Sender:
     """All requests of a run go through here: `async with Sender(endpoint, journal) as sender`. `halt.reason` says why it had to stop."""
 
     def __init__(self, endpoint: Endpoint, journal: Journal[Entry]) -> None:
-        self.tally, self.halt = Tally(), Halt()
+        self.tally, self.halt = Spent(), Halt()
         self.budget = Budget(endpoint.prices, endpoint.budget_tokens, endpoint.budget_cost, self.halt)
         for entry in journal.entries:
             self.budget.charge(entry.model, entry.usage)

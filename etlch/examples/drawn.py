@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from etlch.corpora import SPLITS, Loaded
+from etlch.corpora import SPLITS, FoundCorpus
 from etlch.errors import EtlchError
 from etlch.examples import asking, context, deal, rows
 from etlch.examples.rows import Row
@@ -54,7 +54,7 @@ def tests_of(cell: Cell) -> list[str]:
 
 
 @dataclass(frozen=True, slots=True)
-class Drawn:
+class Taken:
     """What one draw takes of a corpus."""
 
     name: str
@@ -63,7 +63,7 @@ class Drawn:
     splits: dict[str, list[Record]]
 
 
-def draw(experiment: Experiment, corpora: Sequence[Loaded], number: int) -> dict[str, str]:
+def draw(experiment: Experiment, corpora: Sequence[FoundCorpus], number: int) -> dict[str, str]:
     """Every file of a draw: name -> text. Raises EtlchError for a training set that none of the corpora gives a row."""
     drawn = [_sampled(experiment, loaded, number) for loaded in corpora]
     cards = experiment.load_cards()
@@ -110,7 +110,7 @@ def _with_history(found: list[Row]) -> list[Row]:
     return [replace(row, history=row.history or ()) for row in found]
 
 
-def _sampled(experiment: Experiment, loaded: Loaded, number: int) -> Drawn:
+def _sampled(experiment: Experiment, loaded: FoundCorpus, number: int) -> Taken:
     corpus, limits = loaded.corpus, experiment.limits
     most = {"train": limits.train or (max(experiment.scales) if experiment.scales else None)}
     most |= {"dev": limits.dev, "test": limits.test}
@@ -124,13 +124,13 @@ def _sampled(experiment: Experiment, loaded: Loaded, number: int) -> Drawn:
         raise EtlchError(
             f"{corpus.name}: found {len(splits.get('train', ()))} training records (expected {lacking[0]})"
         )
-    return Drawn(corpus.name, corpus.types, corpus.discontinuous, splits)
+    return Taken(corpus.name, corpus.types, corpus.discontinuous, splits)
 
 
 def _mixed(
     experiment: Experiment,
     card: Card,
-    drawn: Sequence[Drawn],
+    drawn: Sequence[Taken],
     number: int,
     name: str,
     split: str,
@@ -164,7 +164,7 @@ def _formats(card: Card, variant: Variant) -> list[Format]:
 
 
 def _asked(
-    experiment: Experiment, card: Card, form: Format, how: Variant, drawn: Sequence[Drawn], number: int
+    experiment: Experiment, card: Card, form: Format, how: Variant, drawn: Sequence[Taken], number: int
 ) -> list[Row]:
     made: list[Row] = []
     for corpus in drawn:
@@ -190,7 +190,7 @@ def _demand_ids(records: Sequence[Record]) -> None:
 
 def _plan(
     experiment: Experiment,
-    drawn: Sequence[Drawn],
+    drawn: Sequence[Taken],
     number: int,
     counts: dict[str, dict[str, Counter[str]]],
     files: dict[str, str],

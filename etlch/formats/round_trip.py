@@ -66,7 +66,7 @@ def _asked(form: Format, record: Record, schema: Schema) -> Record:
 
 
 @dataclass
-class Tally:
+class Trip:
     """A format's round trip over a corpus. Items are mentions, triples or fields; `placed` those that came back with
     the offsets they have in the record, of `placeable` that have any. `failures` holds what went wrong."""
 
@@ -101,13 +101,13 @@ class Tally:
         self.refused_sentences += self.reasons.total() > refused
 
 
-def over(records: Sequence[Record], forms: Iterable[Format] = FORMATS.values()) -> Iterator[tuple[Format, Tally]]:
+def over(records: Sequence[Record], forms: Iterable[Format] = FORMATS.values()) -> Iterator[tuple[Format, Trip]]:
     """The tally of each format; those that carry nothing of this corpus are left out."""
     types = sorted({entity.type for record in records for entity in record.entities})
     for form in forms:
         if not any(getattr(record, form.part) for record in records):
             continue
-        tally = Tally()
+        tally = Trip()
         for record in records:
             tally.add(form, record, types)
         yield form, tally
@@ -116,7 +116,7 @@ def over(records: Sequence[Record], forms: Iterable[Format] = FORMATS.values()) 
 HEAD = ("format", "sentences", "tried", "refused", "(sentences)", "failures", "offsets back")
 
 
-def rows(tallies: Iterable[tuple[Format, Tally]]) -> Iterator[list[str]]:
+def rows(tallies: Iterable[tuple[Format, Trip]]) -> Iterator[list[str]]:
     """One row of the table a format, under HEAD."""
     for form, tally in tallies:
         share = f"{tally.placed / tally.placeable:.1%}" if tally.placed else "-"
@@ -125,7 +125,7 @@ def rows(tallies: Iterable[tuple[Format, Tally]]) -> Iterator[list[str]]:
         yield [form.name, f"{tally.sentences:,}", tried, *(f"{count:,}" for count in counts), share]
 
 
-def notes(tallies: Iterable[tuple[Format, Tally]]) -> Iterator[str]:
+def notes(tallies: Iterable[tuple[Format, Trip]]) -> Iterator[str]:
     """Below the table: why prompts were refused, and the first failures."""
     for form, tally in tallies:
         for reason, count in tally.reasons.most_common():

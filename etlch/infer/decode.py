@@ -23,7 +23,7 @@ Revise = Callable[[list[int]], tuple[list[int], bool] | None]
 
 
 @dataclass(slots=True)
-class Row:
+class Slot:
     """An answer to prompt number `row`: its tokens without the stop token; once it is done, whether it ended by itself.
 
     forced: tokens that come next whatever the scores are. notes: what processors keep about it; forgotten when it goes back.
@@ -38,7 +38,7 @@ class Row:
     notes: dict[str, Any] = field(default_factory=dict)
 
 
-Processor = Callable[[Sequence[Row | None], torch.Tensor], None]
+Processor = Callable[[Sequence[Slot | None], torch.Tensor], None]
 """Changes the scores of the next token, (rows, vocabulary), in place: a penalty, a grammar. None: a row that is done."""
 
 
@@ -95,12 +95,12 @@ class Batch:
 
     def __init__(self, model, pad: int) -> None:
         self.model, self.pad = model, pad
-        self.rows: list[Row] = []
+        self.rows: list[Slot] = []
         self.cache: Cache | None = None
         self.mask = torch.zeros(0, 0, dtype=torch.long)
 
     @torch.inference_mode()
-    def add(self, rows: list[Row]) -> torch.Tensor:
+    def add(self, rows: list[Slot]) -> torch.Tensor:
         """Read the prompts of rows into the cache; returns the scores of their first tokens, (rows, vocabulary)."""
         prompts = [row.prompt for row in rows]
         longest = max(map(len, prompts))
@@ -171,7 +171,7 @@ def greedy(
     budget: int = 65_536,
     most_rows: int = 64,
     revise: Revise | None = None,
-) -> Iterator[Row]:
+) -> Iterator[Slot]:
     """Answers to prompts (token ids) in the order in which they end.
 
     stops: tokens that end an answer. budget: positions that may be in the cache at once (memory); one prompt above it runs
@@ -185,7 +185,7 @@ def greedy(
     while waiting or batch.rows:
         fresh = _admit(batch, waiting, prompts, budget, most_rows)
         if fresh:
-            rows = [Row(row, prompts[row]) for row in fresh]
+            rows = [Slot(row, prompts[row]) for row in fresh]
             tokens += _choose(rows, batch.add(rows), processors, pad)
         for place, row in enumerate(batch.rows):
             if row.done:
@@ -202,7 +202,7 @@ def greedy(
             tokens = _choose(batch.rows, batch.step(tokens), processors, pad)
 
 
-def _take(row: Row, token: int, stops: frozenset[int], most: int, revise: Revise | None) -> list[int] | None:
+def _take(row: Slot, token: int, stops: frozenset[int], most: int, revise: Revise | None) -> list[int] | None:
     """Add a token to a row, which may be done by it. Returns the tokens to go on from where these are to be revised."""
     if token in stops:
         row.done = row.ended = True
@@ -246,7 +246,7 @@ def _admit(batch: Batch, waiting: list[int], prompts, budget: int, most_rows: in
 
 
 @torch.inference_mode()
-def _choose(rows: list[Row], scores: torch.Tensor, processors: Sequence[Processor], pad: int) -> list[int]:
+def _choose(rows: list[Slot], scores: torch.Tensor, processors: Sequence[Processor], pad: int) -> list[int]:
     """The best token of each row; the padding token for rows that are done."""
     live = [None if row.done else row for row in rows]
     for processor in processors:

@@ -21,7 +21,7 @@ import numpy as np
 import torch
 
 from etlch.errors import EtlchError
-from etlch.infer.decode import Row
+from etlch.infer.decode import Slot
 from etlch.infer.shapes import Shape, json_schema
 
 MOST_CHARACTERS, MOST_ITEMS, LONGEST_KEY = 300, 200, 64
@@ -61,7 +61,7 @@ class Grammar:
     def __init__(self, vocabulary: Vocabulary, shapes: Sequence[Shape | None]) -> None:
         self.vocabulary, self.shapes = vocabulary, shapes
 
-    def __call__(self, rows: Sequence[Row | None], scores: torch.Tensor) -> None:
+    def __call__(self, rows: Sequence[Slot | None], scores: torch.Tensor) -> None:
         matchers = {
             place: self._matcher(row, shape)
             for place, row in enumerate(rows)
@@ -85,7 +85,7 @@ class Grammar:
             banned[place, :width] = ~may[place]
         scores.masked_fill_(torch.from_numpy(banned).to(scores.device), float("-inf"))
 
-    def _matcher(self, row: Row, shape: Shape) -> llguidance.LLMatcher:
+    def _matcher(self, row: Slot, shape: Shape) -> llguidance.LLMatcher:
         """The row's own, told what the row has said since."""
         matcher, told = row.notes.get("grammar") or (self.vocabulary.matcher(shape), 0)
         if row.tokens[told:] and not matcher.consume_tokens(row.tokens[told:]):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
-from etlch.infer.decode import Row
+from etlch.infer.decode import Slot
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,7 @@ class Penalty:
     repetition: float = 1.0
     frequency: float = 0.0
 
-    def __call__(self, rows: Sequence[Row | None], scores: torch.Tensor) -> None:
+    def __call__(self, rows: Sequence[Slot | None], scores: torch.Tensor) -> None:
         for place, row in enumerate(rows):
             if row is None:
                 continue

@@ -67,7 +67,7 @@ class Draft:
 
 
 @dataclass(slots=True)
-class Tally:
+class Note:
     """How often something happened, and where it did first."""
 
     count: int
@@ -84,8 +84,8 @@ class Report:
     shapes: Counter[str] = field(default_factory=Counter)
     triples: int = 0
     fields: int = 0
-    repaired: dict[str, Tally] = field(default_factory=dict)
-    notes: dict[str, Tally] = field(default_factory=dict)
+    repaired: dict[str, Note] = field(default_factory=dict)
+    notes: dict[str, Note] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
     refused: int = 0
     refused_mentions: int = 0
@@ -97,11 +97,11 @@ class Report:
 
     def repair(self, what: str, where: str, count: int = 1) -> None:
         """Count something that was put right."""
-        self.repaired.setdefault(what, Tally(0, where)).count += count
+        self.repaired.setdefault(what, Note(0, where)).count += count
 
     def note(self, what: str, where: str, count: int = 1) -> None:
         """Count something the user should know that changed nothing."""
-        self.notes.setdefault(what, Tally(0, where)).count += count
+        self.notes.setdefault(what, Note(0, where)).count += count
 
     def refuse(self, problems: Iterable[tuple[str, str]], mentions: int = 0) -> None:
         """Count one refused record with all its problems. Raises EtlchError with the first when strict."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from etlch.endpoint.budget import Prices, Usage, likely_tokens
 from etlch.endpoint.client import Entry
-from etlch.endpoint.sender import Tally
+from etlch.endpoint.sender import Spent
 from etlch.records import Record
 from etlch.teach.pipeline import REASKS, STAGES, Outcome, Plan
 
@@ -31,7 +31,7 @@ class Bill:
         return Bill(self.requests + other.requests, self.usage + other.usage, self.cost + other.cost)
 
 
-def summary(wanted: int, teachers: int, outcomes: Sequence[Outcome], tally: Tally) -> Rows:
+def summary(wanted: int, teachers: int, outcomes: Sequence[Outcome], tally: Spent) -> Rows:
     """What became of the articles, and why some were set aside."""
     without = [outcome for outcome in outcomes if not outcome.record]
     unanswered = sum(outcome.unanswered for outcome in without)

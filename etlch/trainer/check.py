@@ -48,7 +48,7 @@ class Lengths:
 
 
 @dataclass(slots=True)
-class Findings:
+class Checked:
     """What `check` found: `problems` must be mended, `notes` should be known."""
 
     problems: list[str] = field(default_factory=list)
@@ -56,10 +56,10 @@ class Findings:
     lengths: list[Lengths] = field(default_factory=list)
 
 
-def check(path: str | Path, overrides: list[str], tokenizer: str | None = None) -> Findings:
+def check(path: str | Path, overrides: list[str], tokenizer: str | None = None) -> Checked:
     """Check one config. Raises EtlchError only when the file itself cannot be read."""
     config = configs.read(path, overrides)
-    found = Findings()
+    found = Checked()
     found.problems += unknown_keys(config)
     found.problems += contradictions(config)
     try:
@@ -226,7 +226,7 @@ def _cut_message(config: Config, lengths: Lengths) -> str:
     )
 
 
-def _load_tokenizer(name: str, found: Findings) -> Any:
+def _load_tokenizer(name: str, found: Checked) -> Any:
     from transformers import AutoTokenizer
     from transformers.utils import logging
 
@@ -242,7 +242,7 @@ def _load_tokenizer(name: str, found: Findings) -> Any:
         return None
 
 
-def render(path: str | Path, found: Findings) -> str:
+def render(path: str | Path, found: Checked) -> str:
     """The findings as text for a terminal."""
     lines = [f"{path}"]
     if found.lengths:

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from etlch.checksums import of_file
-from etlch.corpora import Corpus, Loaded, Release
+from etlch.corpora import Corpus, FoundCorpus, Release
 from etlch.examples import drawn
 from etlch.experiments import Cell, Experiment, load_experiment
 from etlch.records import Entity, Record, dump_json, write_text
@@ -33,7 +33,7 @@ def sentence(number: int, split: str) -> Record:
     return Record(f"{split}-{number}", text, "en", entities=found)
 
 
-def corpus(name: str, smooth: bool) -> Loaded:
+def corpus(name: str, smooth: bool) -> FoundCorpus:
     """Forty training sentences, ten of each other split; a smooth one lacks the discontinuous mentions."""
     splits = {}
     for split, count in (("train", 40), ("dev", 10), ("test", 10)):
@@ -42,11 +42,11 @@ def corpus(name: str, smooth: bool) -> Loaded:
             records = [Record(r.id, r.text, r.lang, entities=r.entities[1:]) for r in records]
         splits[split] = records
     made = Corpus(name.lower(), name, "en", "", "", (Release("records"),), ("Disease", "Drug"), not smooth)
-    return Loaded(made, made.releases[0], splits, (), ())
+    return FoundCorpus(made, made.releases[0], splits, (), ())
 
 
 @pytest.fixture
-def corpora() -> list[Loaded]:
+def corpora() -> list[FoundCorpus]:
     return [corpus("BC5CDR", smooth=True), corpus("PGxCorpus", smooth=False)]
 
 

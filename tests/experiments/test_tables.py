@@ -8,7 +8,7 @@ import pytest
 
 from etlch.cli import main
 from etlch.errors import EtlchError
-from etlch.experiments import Beside, Table
+from etlch.experiments import Beside, TableSpec
 from etlch.runs import find_runs
 from etlch.trainer import energy
 from eval import grouped, plots
@@ -100,7 +100,7 @@ def test_published_values_stand_beside(tables):
         {},
         {"train_on": {"multi_triple": "only"}, "system": {"q": "Qwen"}},
     )
-    table = Table("", ("system", "format", "train_on"), ("entity_f1",), published=beside)
+    table = TableSpec("", ("system", "format", "train_on"), ("entity_f1",), published=beside)
     assert grouped._published(table, paper, {"system": "q", "format": "multi_triple", "train_on": "multi_triple"}) == [
         "0.73 ± 0.01"
     ]

@@ -28,7 +28,7 @@ def test_a_model_gives_the_same_scores(kind):
     """A small random model with grouped heads (Gemma's layers see a window only), rows of different lengths, three steps."""
     from transformers import Gemma3ForCausalLM, Gemma3TextConfig, LlamaConfig, LlamaForCausalLM
 
-    from etlch.infer.decode import Batch, Row
+    from etlch.infer.decode import Batch, Slot
 
     shared = {
         "vocab_size": 64,
@@ -50,7 +50,7 @@ def test_a_model_gives_the_same_scores(kind):
 
     def scores():
         batch = Batch(model, 0)
-        found = [batch.add([Row(row, prompt) for row, prompt in enumerate(prompts)])]
+        found = [batch.add([Slot(row, prompt) for row, prompt in enumerate(prompts)])]
         found += [batch.step([20 + step, 30 + step]) for step in range(3)]
         return torch.stack(found)
 
@@ -64,7 +64,7 @@ def test_what_a_row_forgets_it_has_not_said():
     """After three tokens are forgotten the scores are those of a row that never said them; the other row does not notice."""
     from transformers import LlamaConfig, LlamaForCausalLM
 
-    from etlch.infer.decode import Batch, Row
+    from etlch.infer.decode import Batch, Slot
 
     torch.manual_seed(5)
     config = LlamaConfig(
@@ -74,14 +74,14 @@ def test_what_a_row_forgets_it_has_not_said():
     prompts = [[5, 6, 7, 8, 9], [12, 13, 14]]
     plain, changed = Batch(model, 0), Batch(model, 0)
     for batch in (plain, changed):
-        batch.add([Row(row, prompt) for row, prompt in enumerate(prompts)])
+        batch.add([Slot(row, prompt) for row, prompt in enumerate(prompts)])
         batch.step([20, 30])
     for token in (21, 22, 23):
         changed.step([token, 33])
         plain.step([40, 33])
     changed.forget(0, 3)
     alone = Batch(model, 0)
-    alone.add([Row(0, [*prompts[0], 20])])
+    alone.add([Slot(0, [*prompts[0], 20])])
     found = changed.step([50, 34])
     torch.testing.assert_close(found[:1], alone.step([50]), rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(found[1:], plain.step([41, 34])[1:], rtol=1e-4, atol=1e-5)

@@ -99,7 +99,7 @@ def spelled(vocabulary, text: str) -> list[int]:
 
 def written(vocabulary, stop: int, shape, most, scores_of) -> tuple[str, bool]:
     """What a model with these scores writes, completed where it is cut, and whether it ended with the stop token."""
-    grammar, row, pieces = Grammar(vocabulary, [shape]), decode.Row(0, []), size_and_bytes(vocabulary)[1]
+    grammar, row, pieces = Grammar(vocabulary, [shape]), decode.Slot(0, []), size_and_bytes(vocabulary)[1]
     for step in range(most):
         scores = scores_of(step)[None]
         grammar([row], scores)
