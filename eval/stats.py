@@ -295,15 +295,12 @@ def intervals(tidy: pd.DataFrame, *, resamples: int = RESAMPLES, seed: int = 0) 
         for metric, k in wanted:
             n, score, low, high = found.get((metric, k), (0, np.nan, np.nan, np.nan))
             present = int(scores.present[:, k].sum())
+            note = "one sample: no interval" if n == 1 else ""
+            if not n:
+                note = "not computed" if present else "no answers for this task"
             row = systems[k] | {"task": scores.task, "metric": metric, "n": n, "no_value": present - n}
-            rows.append(row | {"score": score, "low": low, "high": high, "note": _single_note(n, present)})
+            rows.append(row | {"score": score, "low": low, "high": high, "note": note})
     return pd.DataFrame(rows)
-
-
-def _single_note(n: int, present: int) -> str:
-    if not n:
-        return "not computed" if present else "no answers for this task"
-    return "one sample: no interval" if n == 1 else ""
 
 
 # -- pairs --------------------------------------------------------------------------------------------------------
@@ -313,7 +310,6 @@ def comparisons(
     tidy: pd.DataFrame,
     *,
     pairs: Iterable[tuple[str, str]] | None = None,
-    metrics: Iterable[str] | None = None,
     level: float = LEVEL,
     seed: int = 0,
 ) -> pd.DataFrame:
@@ -334,10 +330,9 @@ def comparisons(
     chosen = [(b, a) for a, b in combinations(names, 2)] if pairs is None else list(pairs)
     for name in sorted({name for pair in chosen for name in pair} - set(names)):
         raise EtlchError(f"no system {name!r} in the scores (expected one of {', '.join(names)})")
-    wanted = None if metrics is None else set(metrics)
     rows: list[dict[str, Any]] = []
     for scores in load_scores(tidy):
-        listed = [name for name in scored_metrics(scores) if wanted is None or name in wanted]
+        listed = scored_metrics(scores)
         jobs = [(metric, names.index(a), names.index(b)) for metric in listed for a, b in chosen]
         found = _compared(scores, jobs, level, seed)
         for metric in listed:
