@@ -97,7 +97,7 @@ def test_scores_and_report(root, runs, tmp_path):
     import pandas
 
     tidy = pandas.read_parquet(tmp_path / "report" / "scores.parquet")
-    assert set(tidy.columns) == {"system", "base_model", "scale", "task", "sample", "metric", "value"}
+    assert {"system", "base_model", "scale", "task", "sample", "metric", "value"} <= set(tidy.columns)
     assert {"short_untuned", "short_100", "dictionary", "skeleton"} <= set(tidy["system"])
     mean = tidy.groupby(["system", "metric"])["value"].mean()
     assert mean["short_100", "json_repair_ok"] > 0.5 > mean["short_untuned", "json_repair_ok"]
