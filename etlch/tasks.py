@@ -19,7 +19,7 @@ import json
 import random
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -130,9 +130,14 @@ class Card:
         """Read a model's answer to this record's prompt; never raises."""
         return self.format.parse(answer, self.schema(record), record.text)
 
+    @property
+    def stem(self) -> str:
+        """Its name in files and data sets, without the family that tells it apart."""
+        return self.name.rpartition("/")[2]
+
     def dataset(self, part: int | str) -> str:
         """The registry name of a scale or of the test set: `etlch_ner_300`, `etlch_ner_test`."""
-        return f"{self.family}_{self.name}_{part}"
+        return f"{self.family}_{self.stem}_{part}"
 
 
 def asked(instruction: str, record: Record, form: Format, keys: Sequence[str], corpus: str = "") -> tuple[str, str]:
@@ -182,13 +187,15 @@ def load_card(path: str | Path) -> Card:
 def load_cards(folder: str | Path = "tasks", built: bool = False) -> list[Card]:
     """Read every card of a folder, sorted by file name; built: those with sets of their own.
 
-    Raises ManyErrors for bad cards and repeated names.
+    Cards of two families may share a name; one of them is then `family/name`. Raises ManyErrors for bad cards and a name
+    that a family has twice.
     """
     folder = Path(folder)
     paths = sorted(folder.glob("*.yaml"))
     if not paths:
         raise EtlchError(f"{folder}: no task card (expected *.yaml)")
     cards: list[Card] = []
+    stems: list[str] = []
     problems: list[str] = []
     for path in paths:
         try:
@@ -196,12 +203,23 @@ def load_cards(folder: str | Path = "tasks", built: bool = False) -> list[Card]:
         except ManyErrors as errors:
             problems += errors.problems
             continue
-        if any(card.name == other.name for other in cards):
-            problems.append(f"{path}: name: {card.name!r} again (expected a name of its own)")
+        if any((card.name, card.family) == (other.name, other.family) for other in cards):
+            problems.append(f"{path}: name: {card.name!r} again (expected a name of its own in family {card.family!r})")
         cards.append(card)
+        stems.append(path.stem)
     if problems:
         raise ManyErrors(problems)
-    return [card for card in cards if card.test or not built]
+    return [card for card in _told_apart(cards, stems) if card.test or not built]
+
+
+def _told_apart(cards: list[Card], stems: list[str]) -> Iterator[Card]:
+    """Of cards with one name, the one whose file is named so keeps it (else the first); the others are `family/name`."""
+    keepers: dict[str, Card] = {}
+    for card, stem in zip(cards, stems, strict=True):
+        if card.name not in keepers or stem == card.name:
+            keepers[card.name] = card
+    for card in cards:
+        yield card if keepers[card.name] is card else replace(card, name=f"{card.family}/{card.name}")
 
 
 def _problems_of_keys(row: dict[str, Any]) -> Iterator[tuple[str, str]]:

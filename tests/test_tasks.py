@@ -112,6 +112,21 @@ def test_every_bad_card_of_a_folder_is_named_at_once(tmp_path):
     assert [Path(line.split(":")[0]).name for line in error.value.problems] == ["a.yaml", "b.yaml", "colour.yaml"]
 
 
+def test_two_families_may_have_a_card_of_one_name(tmp_path):
+    """The one whose file is named so keeps the bare name; data sets and files are told apart by the family anyhow."""
+    mine = write_card(tmp_path)
+    text = mine.read_text(encoding="utf-8")
+    (tmp_path / "a.yaml").write_text(text.replace('"family": "mine"', '"family": "other"'), encoding="utf-8")
+    cards = {card.name: card for card in load_cards(tmp_path)}
+    assert set(cards) == {"colour", "other/colour"} and cards["colour"].family == "mine"
+    assert cards["other/colour"].dataset(2) == "other_colour_2"
+    (tmp_path / "b.yaml").write_text(text, encoding="utf-8")
+    with pytest.raises(
+        ManyErrors, match=r"colour.yaml: name: 'colour' again .expected a name of its own in family 'mine'"
+    ):
+        load_cards(tmp_path)
+
+
 def test_a_new_task_is_a_card_and_its_records(root, tmp_path):
     """One card more in a copy of the repository's data: files, registry entries and prompts, no code changed."""
     shutil.copytree(root / "tasks", tmp_path / "tasks")

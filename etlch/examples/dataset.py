@@ -76,9 +76,11 @@ def task_files(card: Card, root: Path, made: dict[Path, list[Record]], registry:
     lines = {record.id: dump_json(deal.one(card, record).to_json()) for record in (*train, *test)}
     files: Files = {}
     for part, subset in parts:
-        path = Path("data") / card.family / f"{card.name}_{part}.json"
+        path = Path("data") / card.family / f"{card.stem}_{part}.json"
         files[path] = rows.as_file(lines[record.id] for record in subset)
-        registry[card.dataset(part)] = rows.entry(path.as_posix(), test=card.name if part == "test" else "")
+        registry[card.dataset(part)] = rows.entry(
+            path.as_posix(), test=card.name.replace("/", "-") if part == "test" else ""
+        )
     return files
 
 

@@ -36,7 +36,7 @@ def train_name(cell: Cell, split: str = "train") -> str:
 
 def test_name(experiment: Experiment, card: Card, form: Format, variant: str) -> str:
     """The name of a test: what its run folders are called."""
-    parts = [card.name] if len(experiment.cards) > 1 or len(card.formats) == 1 else []
+    parts = [card.name.replace("/", "-")] if len(experiment.cards) > 1 or len(card.formats) == 1 else []
     return "_".join([*parts, *([form.name] if len(card.formats) > 1 else []), *([variant] if variant else [])])
 
 

@@ -55,7 +55,7 @@ def build(root: Path, cards: list[Card]) -> dict[str, DatasetDict]:
 def _task_rows(root: Path, card: Card) -> dict[str, list[dict[str, Any]]]:
     parts = {"train": card.scales[-1]} if card.scales else {}
     return {
-        split: _json(root / "data" / card.family / f"{card.name}_{part}.json")
+        split: _json(root / "data" / card.family / f"{card.stem}_{part}.json")
         for split, part in {**parts, "test": "test"}.items()
     }
 
