@@ -561,7 +561,7 @@ def enough_data(tidy: pd.DataFrame, margin: float = 0.02) -> pd.DataFrame:
     """The smallest scale that is not worse than the largest one by more than `margin`, for each ladder (see systems_of).
 
     A scale is non-inferior when the lower end of the one-sided 95% bootstrap bound of (scale - largest) is above -margin. `enough` marks the smallest scale that is non-inferior and above which every scale is too. Columns:
-    base_model, ladder, task, metric, scale, system, largest, n, score, difference, bound, margin, non_inferior, enough,
+    base_model, ladder, task, metric, scale, system, largest, largest_system, n, score, difference, bound, margin, non_inferior, enough,
     note. The largest scale is non-inferior to itself; where it alone is, more data may still help.
     """
     rows: list[dict[str, Any]] = []
@@ -572,7 +572,10 @@ def enough_data(tidy: pd.DataFrame, margin: float = 0.02) -> pd.DataFrame:
         pairs = [(name, largest) for name in smaller]
         # the lower end of a two-sided 90% interval is the one-sided 95% bound
         table = comparisons(tidy[tidy["system"].isin(scales)], pairs=pairs, level=2 * LEVEL - 1)
-        about = part[["base_model", "ladder"]].iloc[0].to_dict() | {"largest": scales[largest]}
+        about = part[["base_model", "ladder"]].iloc[0].to_dict() | {
+            "largest": scales[largest],
+            "largest_system": largest,
+        }
         for _, group in table.groupby(["task", "metric"], sort=False):
             steps = _steps(group.to_dict("records"), largest, margin)
             rows += (about | step | {"scale": scales[step["system"]]} for step in steps)
@@ -580,8 +583,8 @@ def enough_data(tidy: pd.DataFrame, margin: float = 0.02) -> pd.DataFrame:
 
 
 _ENOUGH = [
-    *("base_model", "ladder", "task", "metric", "scale", "system", "largest", "n", "score", "difference", "bound"),
-    *("margin", "non_inferior", "enough", "note"),
+    *("base_model", "ladder", "task", "metric", "scale", "system", "largest", "largest_system", "n", "score"),
+    *("difference", "bound", "margin", "non_inferior", "enough", "note"),
 ]
 
 

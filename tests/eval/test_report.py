@@ -140,7 +140,7 @@ def test_unreadable_answers_stand_in_every_scores_table(made):
     count = tidy[(tidy["metric"] == "readable") & (tidy["task"] == "kge") & (tidy["system"] == "gemma_100")]
     unreadable = int((count["value"] == 0).sum())
     row = next(line for line in text.split("### KGE")[1].splitlines() if line.startswith("| gemma\\_100 "))
-    assert [cell.strip() for cell in row.split("|")][3:6] == ["40", "0", str(unreadable)]
+    assert [cell.strip() for cell in row.split("|")][3:7] == ["40", "40", "0", str(unreadable)]
 
 
 def test_the_same_input_gives_the_same_bytes(made, tmp_path):
