@@ -253,9 +253,10 @@ def _semantic_problems(row: dict[str, Any]) -> Iterator[tuple[str, str]]:
         for name in [row[key]] if isinstance(row.get(key), str) else row.get(key, []):
             if name not in METRICS:
                 yield key, f"{key}: found {name!r} (expected one of {', '.join(METRICS)})"
-    for name in row["wins"]:
-        if name not in row["metrics"]:
-            yield "wins", f"wins: {name!r} is not among this card's metrics"
+    for key, names in (("wins", row["wins"]), ("primary", [row["primary"]] if "primary" in row else [])):
+        for name in names:
+            if name not in row["metrics"]:
+                yield key, f"{key}: {name!r} is not among this card's metrics"
     scales = row.get("scales", [])
     if any(type(scale) is not int or scale < 1 for scale in scales) or scales != sorted(set(scales)):
         yield "scales", f"scales: found {scales!r} (expected rising whole numbers such as [100, 300])"

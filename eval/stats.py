@@ -478,8 +478,9 @@ def _permutation(sampled: _Sampled, metric: str, sides: np.ndarray, observed: np
     """Two-sided paired permutation test: the systems' answers change sides cluster by cluster.
 
     All 2**k permutations for k <= 13 clusters, else random ones with (hits + 1) / (permutations + 1). Where none of these
-    is as far out as what is observed, p is the tail of a normal distribution with their standard deviation, so that it
-    also holds after Holm's correction over hundreds of pairs; it is never below 2 / 2**k, the smallest that all would give.
+    is as far out as what is observed, p is the tail of a normal distribution with their standard deviation, so that it can
+    stand Holm's correction over hundreds of pairs. Sums of random signs have lighter tails, so it is too large rather than
+    too small. It is never below 2 / 2**k, the smallest that all permutations would give.
     """
     n, clusters = sampled.n, sampled.clusters
     moved = sampled.moved(metric)
