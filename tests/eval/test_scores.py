@@ -78,8 +78,8 @@ def test_hand_worked_entities(made: Made) -> None:
 
 
 def test_without_their_labels_surfaces_and_head_tail_pairs_count(made: Made) -> None:
-    # two of three surfaces are right, one of them under a wrong type, and one is named twice
-    made.run(*("a", "ner"), ['{"人物": ["王明0"], "學科": ["台北", "台北"]}', *made.gold("ner")[1:]], scale=100)
+    # two of three surfaces are right, one of them under two types that are both wrong
+    made.run(*("a", "ner"), ['{"人物": ["王明0", "台北"], "學科": ["台北"]}', *made.gold("ner")[1:]], scale=100)
     # one pair is right under a wrong relation, one is turned round
     made.run(*("a", "kge"), ["王明0－教授－光學0\n台北－位於－王明0", *made.gold("kge")[1:]], scale=100)
     tidy, summary = scored(made)
