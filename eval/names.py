@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 import pandas as pd
@@ -11,8 +12,9 @@ from etlch.tasks import Card
 BINARY = ("json_parse_ok", "json_fence_ok", "json_repair_ok", "schema_ok", "answered", "readable")
 """Metrics that are 0 or 1 a sample; shown as a share."""
 
-PARTS = ("entity", "triple", "field")
-"""Parts of a record with counts `<part>_tp`, `<part>_pred`, `<part>_gold` and a per-sample `<part>_f1`."""
+PARTS = ("entity_surface", "entity", "pair", "triple", "field")
+"""What is counted, `<part>_tp`, `<part>_pred`, `<part>_gold`, with a per-sample `<part>_f1`: parts of a record, and those
+without labels (surfaces of entities, heads with tails), which rank systems that were told no labels."""
 
 _KINDS = {
     "f1": "F1",
@@ -22,6 +24,7 @@ _KINDS = {
     "f1_partial": "F1, partial",
     "f1_offsets": "F1 by offsets",
 }
+_WORDS = {part: part.capitalize() for part in PARTS} | {"entity_surface": "Surface", "pair": "Head-tail"}
 TITLES = {
     "rouge1": "ROUGE-1 (F1)",
     "rouge2": "ROUGE-2 (F1)",
@@ -33,15 +36,15 @@ TITLES = {
     "schema_ok": "Schema followed",
     "answered": "Answered",
     "readable": "Readable",
-    **{f"{part}_{kind}": f"{part.capitalize()} {words}" for part in PARTS for kind, words in _KINDS.items()},
-    **{f"{part}_f1_macro": f"{part.capitalize()} F1, mean of samples" for part in PARTS},
+    **{f"{part}_{kind}": f"{_WORDS[part]} {words}" for part in PARTS for kind, words in _KINDS.items()},
+    **{f"{part}_f1_macro": f"{_WORDS[part]} F1, mean of samples" for part in PARTS},
     "faithfulness": "Faithfulness",
     "faithfulness_macro": "Faithfulness, mean of samples",
 }
 """Metric -> heading. `<part>_f1` is the micro F1 from summed counts, `<part>_f1_macro` the mean of the samples' F1."""
 
 _ORDER = {name: number for number, name in enumerate(TITLES)}
-_FLOORS = ("skeleton", "dictionary")
+_FLOOR = re.compile(r"(skeleton|dictionary|crf)(_\d+)?")
 _TASKS = ("json", "kge", "ner")
 
 
@@ -79,10 +82,10 @@ def heading_of(task: str, card: Card | None) -> str:
 
 
 def systems_of(tidy: pd.DataFrame) -> pd.DataFrame:
-    """One row a system: floors first, then untuned systems, then tuned ones by base model and scale.
+    """One row a system: floors first, weakest kind first, then untuned systems, then tuned ones by base model and scale.
 
     Columns: system, base_model, scale, ladder, then whatever else the table says once a system (draw, recipe). A ladder is
-    the tuned systems that differ in scale alone. It is called by the base model where that has one system a scale; where it
+    the systems of a scale above 0 that differ in scale alone. It is called by the base model where that has one system a scale; where it
     has several (seeds, recipes), by the system's name with N for the scale. A system alone on its ladder has its own name.
     """
     first = tidy.drop_duplicates("system").reset_index(drop=True)
@@ -101,17 +104,23 @@ def systems_of(tidy: pd.DataFrame) -> pd.DataFrame:
         names = [name.replace(str(scale), "N", 1) for name, scale in zip(part["system"], part["scale"], strict=True)]
         shared = [name if names.count(name) > 1 else own for name, own in zip(names, part["system"], strict=True)]
         table.loc[part.index, "ladder"] = base if base and part["scale"].is_unique else shared
-    floor = table["system"].map(lambda name: _FLOORS.index(name) if is_floor(name) else len(_FLOORS))
+    kinds = ("skeleton", "dictionary", "crf")
+    floor = [kinds.index(name.split("_")[0]) if is_floor(name) else len(kinds) for name in table["system"]]
     order = table.assign(floor=floor, tuned=tuned).sort_values(["floor", "tuned", "base_model", "scale", "system"])
     return table.join(first[more]).loc[order.index].reset_index(drop=True)
 
 
-def ladders(systems: pd.DataFrame) -> list[pd.DataFrame]:
-    """The tuned systems of each ladder, smallest scale first, in the order of systems."""
-    tuned = systems[systems["scale"] > 0]
-    return [part.sort_values("scale") for _, part in tuned.groupby(["base_model", "ladder"], sort=False)]
+def tuned_of(systems: pd.DataFrame) -> pd.DataFrame:
+    """The tuned models: systems of a scale above 0 but for floors."""
+    return systems[(systems["scale"] > 0) & ~systems["system"].map(is_floor).astype(bool)]
+
+
+def ladders(systems: pd.DataFrame, floors: bool = False) -> list[pd.DataFrame]:
+    """The tuned models, or the floors, of each ladder, smallest scale first, in the order of systems."""
+    scaled = systems[(systems["scale"] > 0) & (systems["system"].map(is_floor).astype(bool) == floors)]
+    return [part.sort_values("scale") for _, part in scaled.groupby(["base_model", "ladder"], sort=False)]
 
 
 def is_floor(system: str) -> bool:
-    """Whether a system is one of the floors: an answer that needs no model."""
-    return system in _FLOORS
+    """Whether a system is a floor: an answer that needs no language model (a scale may follow: `crf_300`)."""
+    return _FLOOR.fullmatch(system) is not None

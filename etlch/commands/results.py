@@ -149,7 +149,7 @@ def _published(options: argparse.Namespace) -> int:
 
 
 def summary_text(found: Scored, summary: pd.DataFrame, about: dict[str, Any]) -> str:
-    """A table a test, systems down, the card's metrics across, in percent; then what the numbers rest on."""
+    """A table a test, systems down, the card's metrics across, the primary one first, in percent; then what the numbers rest on."""
     from eval.names import order_tasks, systems_of
     from eval.tables import to_text
 
@@ -160,7 +160,7 @@ def summary_text(found: Scored, summary: pd.DataFrame, about: dict[str, Any]) ->
         card = cards[task]
         rows = summary[summary["task"] == task]
         rows = rows.iloc[sorted(range(len(rows)), key=lambda n: rank[rows["system"].iloc[n]])]
-        metrics = [m for m in card.metrics if m in rows]
+        metrics = [m for m in dict.fromkeys((card.primary, *card.metrics)) if m in rows]
         head = ["system", "scale", "samples", "no answer", "unreadable", *metrics]
         body = [
             [

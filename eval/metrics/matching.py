@@ -86,6 +86,11 @@ def triple_counts(
     return multiset_counts(_triples(gold, normalised), _triples(answers, normalised))
 
 
+def pair_counts(gold: Sequence[Iterable[Triple]], answers: Sequence[Iterable[Triple]]) -> Counts:
+    """Counts a sample of heads with their tails, whatever the relation."""
+    return multiset_counts(*([[("", (t.head, t.tail)) for t in sample] for sample in side] for side in (gold, answers)))
+
+
 def triple_counts_by_relation(gold: Sequence[Iterable[Triple]], answers: Sequence[Iterable[Triple]]) -> Labels:
     """Matched, answered and gold triples of each relation, summed over the samples."""
     return counts_by_label(_triples(gold), _triples(answers))

@@ -77,6 +77,23 @@ def test_hand_worked_entities(made: Made) -> None:
     assert row["json_parse_ok"] == pytest.approx(2 / 5)
 
 
+def test_without_their_labels_surfaces_and_head_tail_pairs_count(made: Made) -> None:
+    # two of three surfaces are right, one of them under two types that are both wrong
+    made.run(*("a", "ner"), ['{"人物": ["王明0", "台北"], "學科": ["台北"]}', *made.gold("ner")[1:]], scale=100)
+    # one pair is right under a wrong relation, one is turned round
+    made.run(*("a", "kge"), ["王明0－教授－光學0\n台北－位於－王明0", *made.gold("kge")[1:]], scale=100)
+    tidy, summary = scored(made)
+    table = wide(tidy, "a", "ner")
+    assert table.loc["r-0", ["entity_surface_tp", "entity_surface_pred", "entity_surface_gold"]].tolist() == [2, 3, 3]
+    assert table.loc["r-0", "entity_surface_f1"] == pytest.approx(4 / 6) and table.loc["r-0", "entity_tp"] == 1
+    table = wide(tidy, "a", "kge")
+    assert table.loc["r-0", ["pair_tp", "pair_pred", "pair_gold", "triple_tp"]].tolist() == [1, 2, 2, 0]
+    row = summary.set_index("task")
+    assert row.loc["ner", "entity_surface_f1"] == pytest.approx(2 * 14 / 30)
+    assert row.loc["ner", "entity_surface_f1_macro"] == pytest.approx((4 / 6 + 4) / 5)
+    assert row.loc["kge", "pair_f1"] == row.loc["kge", "pair_precision"] == pytest.approx(9 / 10)
+
+
 def test_hand_worked_triples_and_fields(made: Made) -> None:
     head = "【一、三元組格式（主詞－關係－受詞）】\n"
     made.run("a", "kge", [f"{head}王明0－研究－光學0\n王明0－位於－高雄", head, "無", "", "王明4 - 研究 - 光學4"])
