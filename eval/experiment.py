@@ -162,8 +162,7 @@ def score(
     """
     out = Path(out)
     encoder, missing = _encoder(settings.encoder)
-    about = _about(experiment, settings, encoder)
-    about["notices"] += missing
+    about = _about(replace(experiment, notices=[*experiment.notices, *missing]), settings, encoder)
     before = _read_about(out / ABOUT)
     if before is not None and before.get("key") == about["key"]:
         return stored_summary(out), before

@@ -25,6 +25,14 @@ PAIRS = (
     ("颱風造成停電，上萬戶人家沒有水可用。", "因為颱風來襲而斷電，有一萬多戶無水可用。"),
 )
 """Five sentences with a paraphrase of each."""
+UNREAD = (
+    "鱷鱷鱷法國鱷鱷鱷鱷家，一八四〇年生鱷鱷鱷。",
+    "鱷鱷鱷世鱷上鱷鱷鱷大的鱷鱷，心鱷鱷鱷一鱷八十公鱷。",
+    "鱷鱷鱷鱷鱷一八八鱷年鱷鱷，高三鱷三十公鱷。",
+    "鱷不鱷鱷小鱷，也鱷鱷生鱷鱷鱷。",
+    "鱷風鱷成鱷鱷，上鱷鱷人家鱷有水鱷鱷。",
+)
+"""The five sentences with 鱷 for every sign that the English encoder does not know: to it they are the same."""
 HOSTILE = ["", " ", "\0\ud800[[", "\u200b" * 9000, "ﷺ" * 5000, ("龘𪚥" + "a" * 50 + " eats\n") * 9000]
 """Nothing, nulls and surrogates, signs that are none, a sign that becomes 18, no end."""
 
@@ -134,14 +142,11 @@ def test_an_encoder_that_is_not_there_is_one_line_that_says_how_to_get_it(
 
 
 @packaged
-def test_the_multilingual_encoder_tells_a_paraphrase_from_a_text_of_which_nothing_is_left() -> None:
-    """A gold answer whose Chinese was all 鱷 scored 1.0 with the English encoder."""
+def test_the_multilingual_encoder_tells_a_paraphrase_from_a_text_that_lost_its_signs() -> None:
     said, again = zip(*PAIRS, strict=True)
     close = likeness(MULTILINGUAL, said, again)
-    nothing = likeness(MULTILINGUAL, said, ["".join("鱷" if "一" <= c <= "鿿" else c for c in text) for text in said])
-    other = likeness(MULTILINGUAL, said, [*again[1:], again[0]])
-    assert (close - nothing > 0.05).all()
-    assert (close - other > 0.05).all()
+    assert (close - likeness(MULTILINGUAL, said, UNREAD) > 0.05).all()
+    assert (close - likeness(MULTILINGUAL, said, [*again[1:], again[0]]) > 0.05).all()
 
 
 @packaged
@@ -167,6 +172,7 @@ def test_the_english_encoder_reads_english_only() -> None:
     encoder = encoder_named(ENGLISH)
     chinese, english = encoder.read([PAIRS[0][0], "A man is eating food."])
     assert chinese[1] / chinese[0] > 0.2
+    assert likeness(ENGLISH, PAIRS[0][:1], UNREAD[:1])[0] == pytest.approx(1, abs=1e-6)
     assert english.tolist() == [6, 0, 0]
     assert encoder.read(["eats " * 254, "eats " * 255])[:, 2].tolist() == [0, 1]
     near, far = likeness(ENGLISH, ["A man is eating food."] * 2, ["A man eats something.", "The stock market fell."])

