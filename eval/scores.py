@@ -19,7 +19,7 @@ import gc
 import io
 import os
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
@@ -29,6 +29,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from etlch.embed import Embeddings
 from etlch.errors import EtlchError
 from etlch.examples import asking
 from etlch.examples.rows import Row
@@ -50,7 +51,7 @@ from eval.metrics.matching import (
     triple_counts_by_relation,
 )
 from eval.metrics.rouge import rouge, tokenizer_named
-from eval.metrics.similarity import Similarity
+from eval.metrics.similarity import cosine
 from eval.metrics.spans import entity_counts, entity_counts_by_type, partial_counts
 from eval.metrics.validity import validity
 from eval.names import PARTS as COUNTED
@@ -236,11 +237,13 @@ def score_runs(
     runs: Sequence[Run],
     gold: dict[str, Gold],
     tokenizer: str = "char",
-    similarity: Similarity | None = None,
+    embeddings: Embeddings | None = None,
     jobs: int = 1,
     progress: Progress | None = None,
+    unread: Collection[str] = (),
 ) -> Iterator[Block]:
-    """Score runs chunk by chunk, in the order given. `progress` is told how many answers are done.
+    """Score runs chunk by chunk, in the order given. `progress` is told how many answers are done. Tasks that are `unread`
+    by the encoder of `embeddings` get no `cosine`.
 
     Raises EtlchError for answers that do not fit their gold (see `eval.answers.read_answers`).
     """
@@ -248,15 +251,21 @@ def score_runs(
     chunks = ((run, chunk) for run in runs for chunk in _chunks(read_answers(run, gold[run.card])))
     done = 0
     for run, chunk, (columns, labels, confusions) in _scored(chunks, gold, tokenizer, jobs):
-        if similarity is not None:
+        if embeddings is not None and run.task not in unread:
             golds = ["\n".join(gold_text(row, a.record) for row in a.rows) for a in chunk]
-            columns["cosine"] = similarity.cosine(golds, [a.text for a in chunk])
+            vectors = partial(embeddings.of, progress=_share(progress, done, len(chunk)))
+            columns["cosine"] = cosine(golds, [a.text for a in chunk], vectors)
         if tokens := _tokens_a_row(run):
             columns["answer_tokens"] = np.array([tokens * len(a.rows) for a in chunk])
         done += len(chunk)
         if progress:
             progress(done)
         yield Block(run, chunk, _ordered(columns), labels, confusions)
+
+
+def _share(progress: Progress | None, done: int, answers: int) -> Callable[[int, int], None] | None:
+    """Told how many of some texts are encoded, tells how many of so many answers, behind those that are done, are."""
+    return progress and (lambda texts, of: progress(done + answers * texts // of))
 
 
 def _tokens_a_row(run: Run) -> float:
