@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 import pandas as pd
@@ -41,7 +42,7 @@ TITLES = {
 """Metric -> heading. `<part>_f1` is the micro F1 from summed counts, `<part>_f1_macro` the mean of the samples' F1."""
 
 _ORDER = {name: number for number, name in enumerate(TITLES)}
-_FLOORS = ("skeleton", "dictionary")
+_FLOOR = re.compile(r"(skeleton|dictionary|crf)(_\d+)?")
 _TASKS = ("json", "kge", "ner")
 
 
@@ -79,10 +80,10 @@ def heading_of(task: str, card: Card | None) -> str:
 
 
 def systems_of(tidy: pd.DataFrame) -> pd.DataFrame:
-    """One row a system: floors first, then untuned systems, then tuned ones by base model and scale.
+    """One row a system: floors first, weakest kind first, then untuned systems, then tuned ones by base model and scale.
 
     Columns: system, base_model, scale, ladder, then whatever else the table says once a system (draw, recipe). A ladder is
-    the tuned systems that differ in scale alone. It is called by the base model where that has one system a scale; where it
+    the systems of a scale above 0 that differ in scale alone. It is called by the base model where that has one system a scale; where it
     has several (seeds, recipes), by the system's name with N for the scale. A system alone on its ladder has its own name.
     """
     first = tidy.drop_duplicates("system").reset_index(drop=True)
@@ -101,17 +102,23 @@ def systems_of(tidy: pd.DataFrame) -> pd.DataFrame:
         names = [name.replace(str(scale), "N", 1) for name, scale in zip(part["system"], part["scale"], strict=True)]
         shared = [name if names.count(name) > 1 else own for name, own in zip(names, part["system"], strict=True)]
         table.loc[part.index, "ladder"] = base if base and part["scale"].is_unique else shared
-    floor = table["system"].map(lambda name: _FLOORS.index(name) if is_floor(name) else len(_FLOORS))
+    kinds = ("skeleton", "dictionary", "crf")
+    floor = [kinds.index(name.split("_")[0]) if is_floor(name) else len(kinds) for name in table["system"]]
     order = table.assign(floor=floor, tuned=tuned).sort_values(["floor", "tuned", "base_model", "scale", "system"])
     return table.join(first[more]).loc[order.index].reset_index(drop=True)
 
 
-def ladders(systems: pd.DataFrame) -> list[pd.DataFrame]:
-    """The tuned systems of each ladder, smallest scale first, in the order of systems."""
-    tuned = systems[systems["scale"] > 0]
-    return [part.sort_values("scale") for _, part in tuned.groupby(["base_model", "ladder"], sort=False)]
+def tuned_of(systems: pd.DataFrame) -> pd.DataFrame:
+    """The tuned models: systems of a scale above 0 but for floors."""
+    return systems[(systems["scale"] > 0) & ~systems["system"].map(is_floor).astype(bool)]
+
+
+def ladders(systems: pd.DataFrame, floors: bool = False) -> list[pd.DataFrame]:
+    """The tuned models, or the floors, of each ladder, smallest scale first, in the order of systems."""
+    scaled = systems[(systems["scale"] > 0) & (systems["system"].map(is_floor).astype(bool) == floors)]
+    return [part.sort_values("scale") for _, part in scaled.groupby(["base_model", "ladder"], sort=False)]
 
 
 def is_floor(system: str) -> bool:
-    """Whether a system is one of the floors: an answer that needs no model."""
-    return system in _FLOORS
+    """Whether a system is a floor: an answer that needs no language model (a scale may follow: `crf_300`)."""
+    return _FLOOR.fullmatch(system) is not None
