@@ -101,7 +101,7 @@ class Scored:
 
 
 def open_experiment(where: str | Path, tasks: str | Path = "tasks", floors: str | Path | None = None) -> Scored:
-    """Find and check the runs of an experiment (its file, or its folder of runs); with `floors`, a folder, add the two
+    """Find and check the runs of an experiment (its file, or its folder of runs); with `floors`, a folder, add the
     floors' runs there.
 
     Paths in cards are relative to the folder that holds `tasks`. Raises EtlchError for whatever does not fit.
@@ -137,13 +137,13 @@ def _checked(name: str, runs: list[Run], notices: list[str], tasks: Path, floors
     gold = load_gold(tasks)
     counts = check_answers(runs, gold)
     if floors is not None:
-        made = []
+        asked = []
         for task in sorted({run.task for run in runs}):
             model = max((run for run in runs if run.task == task), key=lambda run: run.samples or sys.maxsize)
             card = gold[model.card].card
             if card.train:
-                asked = list(islice(gold[model.card].asked(model), model.samples))
-                made += write_floors(card, model, asked, Path(floors), root)
+                asked.append((card, model, list(islice(gold[model.card].asked(model), model.samples))))
+        made = write_floors(asked, {run.scale for run in runs}, Path(floors), root)
         counts += check_answers(made, gold)
         runs = [*runs, *made]
         if problems := clashes(runs):
@@ -270,7 +270,7 @@ def of_code() -> str:
     here = Path(__file__).resolve().parent
     package = Path(etlch.__file__).resolve().parent
     files = [here / name for name in ("answers.py", "scores.py", "experiment.py")]
-    files += [package / name for name in ("records.py", "tasks.py", "embed.py", "infer/floors.py")]
+    files += [package / name for name in ("records.py", "tasks.py", "embed.py", "infer/floors.py", "infer/crf.py")]
     files += [
         *sorted(package.glob("examples/*.py")),
         *sorted(here.glob("metrics/*.py")),

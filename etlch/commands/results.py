@@ -23,10 +23,13 @@ def add(commands: argparse._SubParsersAction, raw: type[argparse.HelpFormatter])
     report = commands.add_parser(
         "report", help="score an experiment and write report/index.html, report.md, figures, tables"
     )
+    floors = (
+        "add what needs no language model: an empty skeleton and, at each scale of the systems, a dictionary and a CRF"
+    )
     for command, function in ((score, _score), (report, _report)):
         command.add_argument("runs", metavar="EXPERIMENT", help="a file of experiments/, or a folder runs/<experiment>")
         command.add_argument("--out", default="report", metavar="DIR", help="where to write (default: %(default)s)")
-        command.add_argument("--floors", action="store_true", help="add the floors: a dictionary and an empty skeleton")
+        command.add_argument("--floors", action="store_true", help=floors)
         _scoring(command)
         command.set_defaults(command=function)
 
