@@ -26,11 +26,11 @@ _AHEAD = rf"\s*+(?:[,:;\]\[{{}})`\uff3d\uff5d\uff09]|\Z|[，、；：]\s*+(?:[{_
 _END = rf"(?:{_AHEAD}|\s*+[{_QUOTES}](?!{_AHEAD})|[^\S\n]*+\n)"
 
 
-_NEXT = rf"\s*+[\[［]?\s*+[{_QUOTES}](?!{_AHEAD})"  # behind a comma or colon: the string was not closed before it
+_NEXT = rf"\s*+[\[［]?\s*+[{_QUOTES}](?!{_AHEAD})"  # behind `,`, `:` or `],`: a string was not closed before
 
 
 def _string(name: str, opens: str, closes: str, within: str = "") -> str:
-    inside = rf"[^{closes}\\,:{within}]++|\\.|[{closes}](?!{_END})|[,:](?!{_NEXT})"
+    inside = rf"[^{closes}\\,:\]{within}]++|\\.|[{closes}](?!{_END})|[,:](?!{_NEXT})|\](?!\s*+,{_NEXT})"
     return rf"[{opens}](?P<{name}>(?:{inside})*+)(?P<{name}_end>[{closes}]?)"
 
 
@@ -91,7 +91,7 @@ def tokens(text: str) -> Iterator[Token]:
             before = mark
             continue
         name = kind.removesuffix("_end")
-        whole = bool(match[name + "_end"]) or text[match.end() : match.end() + 1] in (",", ":")
+        whole = bool(match[name + "_end"]) or text[match.end() : match.end() + 1] in (",", ":", "]")
         yield Token("string", unescape(match[name]) if whole else "", match.end(), whole)
         before = "string"
     if begun >= 0:

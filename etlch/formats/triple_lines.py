@@ -8,7 +8,6 @@ on one line. Whatever the source has as it stands is kept: `1. FC Köln`, `Inc.`
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from itertools import combinations
 
 from etlch.formats.base import Format, FormatError, Parsed, Problems, Schema, again
@@ -36,6 +35,7 @@ _CUTS = (
 _BARS, _COMMAS = re.compile(r"[|｜\t]"), re.compile(r"[,，;；、]")
 _BETWEEN = (r"[;；]", "。", r"\s+(?=[(（]?[0-9]{1,3}[.、)）．])|(?=[①-⑳])", "[→⟶⇒]", "[,，]", "、", r"\s+")
 _WORD = re.compile(r"\w")
+_UP_TO_LAST = re.compile(rf".*[{_DASHES}→⟶⇒➔➜➝>]", re.S)
 _LABEL = re.compile(r"[^:：]{1,12}[:：]\s*(?=\S)")
 _FULL_STOP = re.compile(r"[a-z0-9]{4}\.\Z")
 _MAX_MARKS = 12
@@ -157,12 +157,15 @@ class _Reader:
         listed = inner != bare and bare[0] in "（([［<【〔"
         if inner != bare:
             bare = self._trimmed(inner)
-        candidates = [parts for cut in _CUTS if (parts := _three(cut.split(bare)))]
         exact = bare.count(SEPARATOR) == 2
-        candidates = [self._plain(parts, exact) for parts in candidates if exact or all(map(_WORD.search, parts[::2]))]
-        best = next(filter(self._both, candidates), candidates[0] if candidates else None)
-        if exact and candidates:
-            return candidates[0]
+        best: Parts | None = None
+        for cut in _CUTS:
+            parts = _three(cut.split(bare))
+            if parts and (exact or all(map(_WORD.search, parts[::2]))):
+                parts = self._plain(parts, exact)
+                if exact or self._both(parts):
+                    return parts
+                best = best or parts
         if best is None:
             best = self._grounded(bare)
         if best is None and (parts := _three(_BARS.split(bare.strip("|｜ ")))):
@@ -207,9 +210,11 @@ class _Reader:
         return min(found, key=lambda parts: len(parts[1]), default=None)
 
 
-def _three(parts: Iterable[str]) -> Parts | None:
-    parts = [part.strip() for part in parts]
-    return (parts[0], parts[1], parts[2]) if len(parts) == 3 and all(parts) else None
+def _three(parts: list[str]) -> Parts | None:
+    if len(parts) != 3:
+        return None
+    head, relation, tail = map(str.strip, parts)
+    return (head, relation, tail) if head and relation and tail else None
 
 
 def _first(line: str) -> str:
@@ -220,8 +225,8 @@ def _first(line: str) -> str:
 
 def _last(line: str) -> str:
     """What stands behind the last mark."""
-    return line[max((line.rfind(sign) for sign in _ENDS), default=-1) + 1 :].strip()
+    mark = _UP_TO_LAST.match(line)
+    return line[mark.end() :].strip() if mark else line
 
 
-_ENDS = "－—–―─‐‑‒−﹘﹣->→⟶⇒➔➜➝"
 TRIPLES = Format("triple_lines", "triples", render, parse)
