@@ -2,7 +2,7 @@
 
 What identifies a mention:
 - `exact`: its surface, character for character;
-- `normalised`: its surface after NFKC, case folding and white space reduced to single blanks;
+- `normalised`: its surface as `matching.normalise` writes it;
 - `surface`: its surface alone, whatever its type;
 - `offsets`: its spans, as seqeval and conlleval count (a mention without spans matches none that has them).
 
