@@ -209,6 +209,12 @@ def _untuned(found: Findings, ladder: pd.DataFrame) -> list[str]:
     return found.systems.loc[same, "system"].head(1).tolist() if base else []
 
 
+def _ladders(found: Findings) -> list[pd.DataFrame]:
+    """The ladders to draw; where they are many (draws, mixes), those that have several scales."""
+    every = ladders(found.systems)
+    return every if len(every) <= 2 * _ACROSS else [one for one in every if len(one) > 1]
+
+
 def _name(ladder: pd.DataFrame, limit: int = 26) -> str:
     return label(ladder["ladder"].iloc[0], limit)
 
@@ -241,9 +247,9 @@ def _by_scale(found: Findings, task: str) -> Figure | str:
     """One panel a ladder, one line a metric: F1, ROUGE-L, cosine similarity and faithfulness, as far as computed."""
     metrics = [*(f"{part}_f1" for part in PARTS), "rougeL", "cosine", "faithfulness"]
     metrics = [metric for metric in metrics if metric in found.metrics(task)]
-    shown = [one for one in ladders(found.systems) if any(len(_curve(found, task, m, one)) for m in metrics)]
+    shown = [one for one in _ladders(found) if any(len(_curve(found, task, m, one)) for m in metrics)]
     if not shown:
-        return "no tuned system has scores for this task"
+        return "no tuned system has scores for this task, or too many of one scale"
     down = -(-len(shown) // _ACROSS)
     figure, panels = _figure(COLUMN if len(shown) == 1 else PAGE, 2.6 * down, down, min(len(shown), _ACROSS))
     for axes in panels.flat[len(shown) :]:
@@ -263,11 +269,11 @@ def _by_scale(found: Findings, task: str) -> Figure | str:
 def _valid_by_scale(found: Findings) -> Figure | str:
     """One line a task and ladder."""
     tasks = [task for task in found.tasks if "json_parse_ok" in found.metrics(task)]
-    many = ladders(found.systems)
+    many = _ladders(found)
     curves = [(ladder, task, _curve(found, task, "json_parse_ok", ladder)) for ladder in many for task in tasks]
     curves = [(ladder, task, rows) for ladder, task, rows in curves if len(rows)]
     if not curves:
-        return "no tuned system has a JSON task"
+        return "no tuned system has a JSON task, or too many of one scale"
     figure, [[axes]] = _figure(COLUMN, 2.3 + 0.17 * len(tasks) * len(many))
     for number, (ladder, task, rows) in enumerate(curves):
         name = task_title(task) if len(many) == 1 else f"{task_title(task)}, {ladder['ladder'].iloc[0]}"
@@ -281,9 +287,9 @@ def _valid_by_scale(found: Findings) -> Figure | str:
 
 def _overview(found: Findings) -> Figure | str:
     """Learning curves: rows are valid answers, F1 and faithfulness, columns are tasks; other systems as lines."""
-    many = ladders(found.systems)
+    many = _ladders(found)
     if not many:
-        return "no tuned system"
+        return "no tuned system, or too many of one scale"
     figure, panels = _figure(PAGE, 5.6, 3, len(found.tasks))
     begun = {name for ladder in many for name in _untuned(found, ladder)}
     others = found.systems[(found.systems["scale"] == 0) & ~found.systems["system"].isin(begun)]

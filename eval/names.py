@@ -20,6 +20,7 @@ _KINDS = {
     "recall": "recall",
     "f1_normalised": "F1, normalised",
     "f1_partial": "F1, partial",
+    "f1_offsets": "F1 by offsets",
 }
 TITLES = {
     "rouge1": "ROUGE-1 (F1)",

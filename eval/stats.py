@@ -27,13 +27,18 @@ LEVEL, ALPHA, POWER = 0.95, 0.05, 0.8
 _EXACT_UP_TO = 13
 _CELLS = 8_000_000
 _TINY = 1e-12
-_NOT_SCORES = re.compile("answer_chars|faithful_(found|total)|.*_(tp|pred|gold)|.*_(tp|f1)_(normalised|partial)")
+_KINDS = ("", "_normalised", "_partial", "_offsets")
+_NOT_SCORES = re.compile(
+    r"(answer|faithful|span)_\w+|(unread_)?prompts|wrong(_type)?|\w+_(tp|pred|gold)"
+    r"|\w+_(tp|f1)_(normalised|partial|offsets)"
+)
+"""Counts, and the samples' own values of what is pooled."""
 _POOLED = {"faithfulness": ("faithful_found", "faithful_total", "faithfulness")}
 for _part in PARTS:
     _pred, _gold = f"{_part}_pred", f"{_part}_gold"
     _POOLED[f"{_part}_precision"] = (f"{_part}_tp", _pred)
     _POOLED[f"{_part}_recall"] = (f"{_part}_tp", _gold)
-    for _kind in ("", "_normalised", "_partial"):
+    for _kind in _KINDS:
         _POOLED[f"{_part}_f1{_kind}"] = (f"{_part}_tp{_kind}", _pred, _gold, f"{_part}_f1{_kind}")
 """Pooled metric -> the tidy metrics whose sums make it: (above, below), (found, answered, own) or (tp, pred, gold, own)."""
 
@@ -96,7 +101,7 @@ def load_scores(tidy: pd.DataFrame) -> list[Scores]:
 def scored_metrics(scores: Scores, rates: bool = False) -> list[str]:
     """The metrics to compare, in order: per-sample scores by their mean, pooled ones from their counts.
 
-    Pooled are the micro F1 `<part>_f1` (also `_normalised` and `_partial`) and `faithfulness` (found and answered values
+    Pooled are the micro F1 `<part>_f1` (also `_normalised`, `_partial` and `_offsets`) and `faithfulness` (found and answered values
     summed); the means of the samples' own values are then called `<part>_f1_macro` and `faithfulness_macro`, as in
     eval.scores.Summary. `rates` adds `<part>_precision` and `<part>_recall`.
     """
@@ -295,15 +300,12 @@ def intervals(tidy: pd.DataFrame, *, resamples: int = RESAMPLES, seed: int = 0) 
         for metric, k in wanted:
             n, score, low, high = found.get((metric, k), (0, np.nan, np.nan, np.nan))
             present = int(scores.present[:, k].sum())
+            note = "one sample: no interval" if n == 1 else ""
+            if not n:
+                note = "not computed" if present else "no answers for this task"
             row = systems[k] | {"task": scores.task, "metric": metric, "n": n, "no_value": present - n}
-            rows.append(row | {"score": score, "low": low, "high": high, "note": _single_note(n, present)})
+            rows.append(row | {"score": score, "low": low, "high": high, "note": note})
     return pd.DataFrame(rows)
-
-
-def _single_note(n: int, present: int) -> str:
-    if not n:
-        return "not computed" if present else "no answers for this task"
-    return "one sample: no interval" if n == 1 else ""
 
 
 # -- pairs --------------------------------------------------------------------------------------------------------
@@ -313,7 +315,6 @@ def comparisons(
     tidy: pd.DataFrame,
     *,
     pairs: Iterable[tuple[str, str]] | None = None,
-    metrics: Iterable[str] | None = None,
     level: float = LEVEL,
     seed: int = 0,
 ) -> pd.DataFrame:
@@ -334,10 +335,9 @@ def comparisons(
     chosen = [(b, a) for a, b in combinations(names, 2)] if pairs is None else list(pairs)
     for name in sorted({name for pair in chosen for name in pair} - set(names)):
         raise EtlchError(f"no system {name!r} in the scores (expected one of {', '.join(names)})")
-    wanted = None if metrics is None else set(metrics)
     rows: list[dict[str, Any]] = []
     for scores in load_scores(tidy):
-        listed = [name for name in scored_metrics(scores) if wanted is None or name in wanted]
+        listed = scored_metrics(scores)
         jobs = [(metric, names.index(a), names.index(b)) for metric in listed for a, b in chosen]
         found = _compared(scores, jobs, level, seed)
         for metric in listed:

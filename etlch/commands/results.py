@@ -144,7 +144,7 @@ def _published(options: argparse.Namespace) -> int:
 
     from eval.published import FOLDER
 
-    print(runpy.run_path(str(FOLDER / "recompute.py"))["told"](options.all))
+    print(runpy.run_path(str(FOLDER / "recompute.py"))["as_text"](options.all))
     return 0
 
 

@@ -138,7 +138,7 @@ def test_one_sample_or_two_can_be_drawn(tmp_path, count):
 def test_without_tuned_systems_the_curves_are_left_out_with_a_reason(tmp_path):
     made = write(synthetic.tidy_table(6, synthetic.SYSTEMS[:4]), tmp_path)
     reasons = {figure.name: figure.missing for figure in made}
-    assert reasons["overview"] == "no tuned system"
+    assert reasons["overview"] == "no tuned system, or too many of one scale"
     assert "no tuned system" in reasons["figure8_win_rates"] and reasons["figure1_rougel"] == ""
 
 
@@ -183,3 +183,14 @@ def test_a_second_untuned_system_is_a_line_of_the_overview(tmp_path):
     write(synthetic.tidy_table(6, (*synthetic.SYSTEMS, ("gemma_untuned+schema", "gemma", 0, 0.1))), tmp_path)
     shown = words(tmp_path / "overview.svg")
     assert "gemma_untuned+schema" in shown and "gemma_untuned" not in shown
+
+
+def test_many_systems_of_one_scale_are_bars_but_no_curves(tmp_path):
+    seeds = [(f"gemma_300_seed{n}", "gemma", 300, 0.5 + n / 100) for n in range(9)]
+    made = {figure.name: figure.missing for figure in write(synthetic.tidy_table(6, seeds), tmp_path)}
+    assert "too many of one scale" in made["overview"] and "too many of one scale" in made["figure7_ner"]
+    assert {name for name, _, _, _ in seeds} <= set(words(tmp_path / "figure1_rougel.svg"))
+    made = {
+        figure.name: figure.missing for figure in write(synthetic.tidy_table(6, (*synthetic.SYSTEMS, *seeds)), tmp_path)
+    }
+    assert not any(made.values()) and "gemma_N" in words(tmp_path / "overview.svg")

@@ -58,6 +58,7 @@ def test_a_report_made_again_is_the_same_to_the_byte(made: Made, capsys: pytest.
     for task in ("json", "kge", "ner"):
         made.run("untuned", task, [""] * 5)
         made.run("tuned", task, [*made.gold(task)[:3], "x", ""], scale=100)
+        made.run("tuned+schema", task, [*made.gold(task)[:4], ""], scale=100)  # of the same base model and scale
     first, second = made.root / "first", made.root / "second"
 
     def report(out: Path, *more: str) -> dict[str, bytes]:

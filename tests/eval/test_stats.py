@@ -186,6 +186,17 @@ def test_faithfulness_pools_found_over_answered_values():
     assert scores["faithfulness_macro"] == pytest.approx(1.25 / 3)
 
 
+def test_counts_are_no_scores_and_f1_by_offsets_is_pooled():
+    counts = {"tp": [2, 0], "pred": [2, 1], "gold": [3, 1], "tp_offsets": [1, 0]}
+    columns = {f"a__entity_{name}": values for name, values in counts.items()}
+    columns |= {"a__entity_f1": [0.8, 0], "a__entity_f1_offsets": [0.4, 0]}
+    for name in ("prompts", "unread_prompts", "answer_tokens", "wrong", "wrong_type", "span_shift", "nested_gold"):
+        columns[f"a__{name}"] = [3, 4]
+    scores = stats.intervals(tidy("ner", **columns)).set_index("metric")["score"]
+    assert scores["entity_f1_offsets"] == pytest.approx(2 * 1 / (3 + 4))
+    assert set(scores.index) == {f"entity_{n}" for n in ("precision", "recall", "f1", "f1_macro", "f1_offsets")}
+
+
 def test_nothing_to_find_and_nothing_answered_is_the_mean_of_the_samples():
     zero = [0, 0, 0]
     table = tidy(a__entity_tp=zero, a__entity_pred=zero, a__entity_gold=zero, a__entity_f1=[1, 1, 0])
