@@ -9,7 +9,7 @@ line that names format and labels), `{corpus}` and `{text}`; without `{text}` th
     schema: corpus     ask for the types of the record's corpus
     order: random      name them in an order drawn for each record (given: as they stand)
 
-`train`, `test`, `scales` and `family` belong to cards whose sets `make data` builds; a card without them is asked about the
+`train`, `validation`, `test`, `scales` and `family` belong to cards whose sets `make data` builds; a card without them is asked about the
 corpora of an experiment (etlch/experiments.py). A task is added by a card and a JSONL of records; no code changes.
 """
 
@@ -57,6 +57,7 @@ _KEYS = {
     "wins": list,
     "family": str,
     "train": str,
+    "validation": str,
     "test": str,
     "scales": list,
 }
@@ -81,6 +82,7 @@ class Card:
     wins: tuple[str, ...]
     family: str = ""
     train: Path | None = None
+    validation: Path | None = None
     test: Path | None = None
     scales: tuple[int, ...] = ()
     ask_for: str = "labels"
@@ -131,7 +133,7 @@ class Card:
         return self.format.parse(answer, self.schema(record), record.text)
 
     def dataset(self, part: int | str) -> str:
-        """The registry name of a scale or of the test set: `etlch_ner_300`, `etlch_ner_test`."""
+        """The registry name of a scale, of validation or of the test: `etlch_ner_300`, `etlch_ner_test`."""
         return f"{self.family}_{self.name}_{part}"
 
 
@@ -170,8 +172,7 @@ def load_card(path: str | Path) -> Card:
         metrics=tuple(row["metrics"]),
         wins=tuple(row["wins"]),
         family=row.get("family", ""),
-        train=Path(row["train"]) if "train" in row else None,
-        test=Path(row["test"]) if "test" in row else None,
+        **{part: Path(row[part]) for part in ("train", "validation", "test") if part in row},
         scales=tuple(row.get("scales", ())),
         ask_for=row.get("schema", "record" if formats[0].part == "fields" else "labels"),
         order=row.get("order", "given"),
@@ -226,8 +227,9 @@ def _problems_of_keys(row: dict[str, Any]) -> Iterator[tuple[str, str]]:
 def _semantic_problems(row: dict[str, Any]) -> Iterator[tuple[str, str]]:
     """(key, problem) of each value that is of the right kind and wrong all the same."""
     for key in ("name", "family"):
-        if key in row and not (row[key].isascii() and row[key].replace("-", "").isalnum()):
-            expected = "ASCII letters, digits and hyphens: it names files and datasets"
+        more = "-_" if key == "family" else "-"
+        if key in row and not (row[key].isascii() and row[key].translate(dict.fromkeys(map(ord, more))).isalnum()):
+            expected = f"ASCII letters, digits and {' and '.join(more)}: it names files and datasets"
             yield key, f"{key}: found {row[key]!r} (expected {expected})"
     for key, allowed in _ALLOWED.items():
         if row.get(key, allowed[0]) not in allowed:
