@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from etlch.records import Record
 
 NGRAM = 13
-_END = re.compile(r"(?<=[。！？])|(?<=[.!?])\s+")
+_END = re.compile(r"(?<=[。！？])|(?<=[.!?])(?<!\b[A-Z]\.)\s+")  # J. R. R. Tolkien is no three sentences
 _NOISE = re.compile(r"[\W_]+")
 
 

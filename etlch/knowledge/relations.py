@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 from typing import Literal
 
@@ -84,7 +83,6 @@ def _types(triple: Triple) -> tuple[str, str]:
     return _ZH.get(triple.head_type, triple.head_type), _ZH.get(triple.tail_type, triple.tail_type)
 
 
-@cache
 def load(folder: Path) -> Relations:
     """Read and check the file. Raises ManyErrors with every problem as `file:line: ...`."""
     file = yamlfile.read(folder / FILE, "the keys relations and free")
