@@ -58,10 +58,9 @@ def compose(
                 read[topic.slug] += 1
                 sentence = topic.sentences[number]
                 chosen.append((topic, sentence, sentence.wordings[version]))
-        name = f"{prefix}-{len(records) + 1:04d}"
-        records.append(article(name, chosen, known, rng))
-        if len(records[-1].text) < LETTERS[lang] * MIN_LENGTH / 2:
+        if sum(len(wording.text) for _, _, wording in chosen) < LETTERS[lang] * MIN_LENGTH / 2:
             raise EtlchError(f"{split}: only {len(records)} articles of {count} in {lang} (expected more topics)")
+        records.append(article(f"{prefix}-{len(records) + 1:04d}", chosen, known, rng))
     return records
 
 

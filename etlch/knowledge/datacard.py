@@ -42,7 +42,7 @@ def write(
         f"the check lists {listed} errors.\n",
         "## Review\n",
         REVIEWED,
-        _table(("", "topics"), list(yamlfile.read(folder / REVIEW, "counts").data.items())),
+        _table(("what", "count"), list(yamlfile.read(folder / REVIEW, "counts").data.items())),
         "## Content by scale\n",
         CONTENT,
         _table(

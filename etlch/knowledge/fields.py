@@ -36,8 +36,8 @@ def fields(
     """
     lang = topics[0].lang
     every = [triple for topic in topics for sentence in topic.sentences for triple in sentence.triples]
-    same = _aliases(every, known, lang)
-    main = same.get(subject(topics[0]), subject(topics[0]))
+    main, *_ = about = [subject(topic) for topic in topics]
+    same = _aliases(every, known, lang, about)
     facts = _facts(triples, same, known, lang)
     of_main = [(name, relation) for name, relation in facts if name == main]
     of_others = [(name, relation) for name, relation in facts if name != main and name in text]
@@ -53,7 +53,7 @@ def fields(
             key = relation if plain else NAMED[lang].format(subject=name, relation=relation)
             made[key] = sorted(facts.get((name, relation), ()), key=text.find)
     types = list(dict.fromkeys(entity.type for entity in entities))
-    if len(made) > 2 and rng.random() < TYPE or not made:
+    if types and (not made or (len(made) > 2 and rng.random() < TYPE)):
         kind = rng.choice(types)
         made[kind] = list(dict.fromkeys(entity.text for entity in entities if entity.type == kind))
     return {key: made[key] for key in rng.sample(list(made), len(made))}
@@ -70,12 +70,13 @@ def _some(facts: list[tuple[str, str]], most: int, rng: random.Random) -> list[t
     return rng.sample(facts, min(most, len(facts)))
 
 
-def _aliases(triples: Iterable[Triple], known: Relations, lang: str) -> dict[str, str]:
-    """Each name that a triple 別名 joins to others, and the first of them."""
+def _aliases(triples: Iterable[Triple], known: Relations, lang: str, about: Sequence[str]) -> dict[str, str]:
+    """Each name that a triple 別名 joins to others, and the one that stands for them: that of a topic, or the first."""
     same: dict[str, str] = {}
     for triple in triples:
         if known.name(triple.relation, lang) == "別名":
-            one, other = (same.get(name, name) for name in (triple.head, triple.tail))
+            names = [same.get(name, name) for name in (triple.head, triple.tail)]
+            one, other = sorted(names, key=lambda name: name not in about)
             same |= {name: one for name in (one, other, *(n for n, first in same.items() if first == other))}
     return same
 

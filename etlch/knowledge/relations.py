@@ -7,8 +7,10 @@ between two marked ones is not marked, or where a relation holds for one part an
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Literal
 
@@ -24,7 +26,7 @@ SHARE = 0.85
 _ZH = dict(zip(TYPES_EN, TYPES, strict=True))
 _JOINTS = re.compile(r"\s*(?:、|以及|及其|及|和|與|或|兼|,? and |,? or |, )\s*")
 _SHORT = re.compile(r"[^\s，。；：！？「」（）]+( \w+)?")  # no clause of its own; in English two words
-_ONE_EACH = re.compile(r"分別|依序|各自|respectively|each")
+_ONE_EACH = re.compile(r"分別|依序|各自|前者|後者|respectively|each|former|latter")
 """Words that deal out facts to the parts of a coordination."""
 
 
@@ -52,10 +54,11 @@ class Relation:
 
 @dataclass(frozen=True, slots=True)
 class Relations:
-    """The table by Chinese name, and what free relations mean in it."""
+    """The table by Chinese name, what free relations mean in it, and by topic the facts that a coordination does not mean."""
 
     relations: dict[str, Relation]
     free: dict[str, str] = field(default_factory=dict)
+    apart: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     def name(self, relation: str, lang: str) -> str:
         """The Chinese name of a relation of the table, empty for a free one."""
@@ -85,7 +88,7 @@ def _types(triple: Triple) -> tuple[str, str]:
 
 def load(folder: Path) -> Relations:
     """Read and check the file. Raises ManyErrors with every problem as `file:line: ...`."""
-    file = yamlfile.read(folder / FILE, "the keys relations and free")
+    file = yamlfile.read(folder / FILE, "the keys relations, free and apart")
     found = yamlfile.build(Relations, file)
     problems = []
     for name, relation in found.relations.items():
@@ -109,8 +112,15 @@ def problems(topics: list[Topic], known: Relations) -> list[str]:
     found = list(_names(topics))
     for topic in topics:
         for sentence in topic.sentences:
-            for what in (*_triples(topic, sentence, known), *_coordinations(topic, sentence)):
+            for what in (*_triples(topic, sentence, known), *_unmarked(sentence)):
                 found.append(f"{topic.path}:{sentence.line}: {what}")
+        missing = {fact: sentence.line for sentence in topic.sentences for fact in _missing(topic, sentence)}
+        apart = known.apart.get(topic.slug, ())
+        for fact in sorted(missing.keys() - set(apart)):
+            what = f"no triple {fact}, while another part of its coordination has one"
+            found.append(f"{topic.path}:{missing[fact]}: {what} (expected it, or a line under apart in {FILE})")
+        for fact in sorted(set(apart) - missing.keys()):
+            found.append(f"{topic.path.with_name(FILE)}: apart: {topic.slug}: found {fact} (expected nothing: no coordination)")
     return found
 
 
@@ -142,17 +152,6 @@ def _says(text: str, relation: str) -> bool:
     return all(letter in letters for letter in relation.lower() if letter != " ")
 
 
-def _coordinations(topic: Topic, sentence: Sentence) -> Iterator[str]:
-    """Parts that are not marked in one wording; facts that are missing by every wording."""
-    missing: list[set[str]] = []
-    for wording in sentence.wordings:
-        yield from _unmarked(wording)
-        runs = [] if _ONE_EACH.search(wording.text) else _runs(wording, topic.lang)
-        missing.append({fact for parts in runs for fact in _missing(parts, sentence)})
-    for fact in sorted(set.intersection(*missing)):
-        yield f"no triple {fact}, while another part of its coordination has one (expected it, or a line under apart in {FILE})"
-
-
 def _outer(wording: Wording) -> list[Entity]:
     """The entities that lie in no other, in reading order."""
     outer: list[Entity] = []
@@ -162,22 +161,21 @@ def _outer(wording: Wording) -> list[Entity]:
     return outer
 
 
-def _unmarked(wording: Wording) -> Iterator[str]:
+def _unmarked(sentence: Sentence) -> Iterator[str]:
     """Parts between two joints without an entity, while the parts beside them are entities from joint to joint."""
-    entities = _outer(wording)
-    for before, after in zip(entities, entities[1:], strict=False):
-        between = wording.text[before.spans[0][1] : after.spans[0][0]]
-        parts = _JOINTS.split(between)
-        if len(parts) > 2 and not parts[0] and not parts[-1] and all(map(_SHORT.fullmatch, parts[1:-1])):
-            yield f"{between!r} stands in a coordination of {before.text!r} and {after.text!r} (expected an entity)"
+    for wording in sentence.wordings:
+        entities = _outer(wording)
+        for one, other in pairwise(entities):
+            between = wording.text[one.spans[0][1] : other.spans[0][0]]
+            parts = _JOINTS.split(between)
+            if len(parts) > 2 and not parts[0] and not parts[-1] and all(map(_SHORT.fullmatch, parts[1:-1])):
+                yield f"{between!r} stands in a coordination of {one.text!r} and {other.text!r} (expected an entity)"
 
 
 def _runs(wording: Wording, lang: str) -> Iterator[list[str]]:
     """The coordinations whose parts are all entities of one type, nothing but an entity between two joints."""
     entities = _outer(wording)
-    betweens = [
-        wording.text[a.spans[0][1] : b.spans[0][0]] for a, b in zip(entities, entities[1:], strict=False)
-    ] + [""]
+    betweens = [wording.text[a.spans[0][1] : b.spans[0][0]] for a, b in pairwise(entities)] + [""]
     run: list[str] = []
     last = ""  # joint
     for number, (entity, after) in enumerate(zip(entities, betweens, strict=True)):
@@ -193,9 +191,19 @@ def _runs(wording: Wording, lang: str) -> Iterator[list[str]]:
             run = []
 
 
-def _missing(parts: list[str], sentence: Sentence) -> Iterator[str]:
-    """Facts that the sentence tells of one part of a coordination and not of another, which has no such relation at all, as
-    `head－relation－tail`."""
+def _missing(topic: Topic, sentence: Sentence) -> set[str]:
+    """Facts, as `head－relation－tail`, that by every wording hold for a coordination and are told of some of its parts alone."""
+    found = []
+    for wording in sentence.wordings:
+        runs = [] if _ONE_EACH.search(wording.text) else _runs(wording, topic.lang)
+        again = Counter(entity.text for entity in _outer(wording))
+        found.append({fact for parts in runs for fact in _untold(parts, sentence, again)})
+    return set.intersection(*found)
+
+
+def _untold(parts: list[str], sentence: Sentence, again: Counter[str]) -> Iterator[str]:
+    """Facts that the sentence tells of one part of a coordination and not of another, which has no such relation at all; not
+    where the part that has it is named again by itself (`again` counts its mentions)."""
     told: dict[tuple[bool, str], dict[str, set[str]]] = {}  # (part is the head, relation) -> other end -> parts
     for triple in sentence.triples:
         if (triple.head in parts) != (triple.tail in parts):
@@ -204,8 +212,8 @@ def _missing(parts: list[str], sentence: Sentence) -> Iterator[str]:
             told.setdefault((is_head, triple.relation), {}).setdefault(other, set()).add(part)
     for (is_head, relation), others in told.items():
         having = set().union(*others.values())
-        for other in others:
+        for other, tellers in others.items():
             for part in parts:
-                if part not in having:
+                if part not in having and max(map(again.__getitem__, tellers)) == 1:
                     head, tail = (part, other) if is_head else (other, part)
                     yield SEPARATOR.join((head, relation, tail))
