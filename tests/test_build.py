@@ -55,7 +55,12 @@ def test_the_same_input_gives_the_same_bytes(built, root):
     assert dataset.build(root) == built
 
 
-TESTED = {("etlch", "zh-TW"): 300, ("etlch_en", "en"): 100, ("short", "zh-TW"): 150, ("short", "en"): 75}  # records of the test sets
+TESTED = {
+    ("etlch", "zh-TW"): 300,
+    ("etlch_en", "en"): 100,
+    ("short", "zh-TW"): 150,
+    ("short", "en"): 75,
+}  # records of the test sets
 
 
 def test_sets_are_nested_and_complete(root):
@@ -138,9 +143,14 @@ def test_values_are_of_the_subject_alone_and_read_from_both_ends():
 
 def test_each_scale_adds_content(base):
     topics = {topic.slug: topic for topic in base.topics}
-    for path, scales in ((Path("data/etlch/train.jsonl"), (100, 300, 500, 1000)), (Path("data/etlch_en/train.jsonl"), (100, 300))):
+    for path, scales in (
+        (Path("data/etlch/train.jsonl"), (100, 300, 500, 1000)),
+        (Path("data/etlch_en/train.jsonl"), (100, 300)),
+    ):
         found = [content.measure(base.records[path][:scale], topics) for scale in scales]
-        assert all(more.topics > fewer.topics and more.distinct > 1.3 * fewer.distinct for fewer, more in pairwise(found))
+        assert all(
+            more.topics > fewer.topics and more.distinct > 1.3 * fewer.distinct for fewer, more in pairwise(found)
+        )
         assert found[-1].uses <= MAX_USES
         if len(found) == 4:
             assert found[3].distinct >= 4 * found[0].distinct and found[3].distinct >= 1.4 * found[2].distinct

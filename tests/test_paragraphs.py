@@ -1,7 +1,6 @@
 """Paragraphs of the knowledge base: neighbouring sentences, none of them twice."""
 
 import re
-from collections import Counter
 
 import pytest
 

@@ -14,7 +14,11 @@ def add(commands: argparse._SubParsersAction, raw: type[argparse.HelpFormatter])
         help="build data/ and dataset_info.json from the knowledge base and the task cards",
         description="Writes the records, one LlamaFactory file a task and scale, dataset_info.json, the data card and the manifest.",
     )
-    data.add_argument("--check", action="store_true", help="write nothing; fail when a file on disk is not current, or the gold breaks a promise of the data card")
+    data.add_argument(
+        "--check",
+        action="store_true",
+        help="write nothing; fail when a file on disk is not current, or the gold breaks a promise of the data card",
+    )
     data.set_defaults(command=_data)
 
     knowledge = commands.add_parser(

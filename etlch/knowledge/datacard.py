@@ -46,8 +46,7 @@ def write(
         "## Content by scale\n",
         CONTENT,
         _table(
-            ("set", "articles", "topics", "sentences an article", "different sentences", "articles a wording, most")
-            + ("entities, different", "triples", "different triples", f"{NGRAM}-grams elsewhere"),
+            ("set", *CONTENT_HEAD),
             _contents(sets, topics),
         ),
         "## Articles\n",
@@ -58,7 +57,9 @@ def write(
         _table(("entity type", *etlch), _type_counts(etlch)),
         _table(("relation (the 25 most frequent)", *etlch), _relation_counts(etlch)),
         KEYS,
-        _table(("set", "keys an article", "of its subject", "naming one", "entity types", "without an answer"), _keys(sets)),
+        _table(
+            ("set", "keys an article", "of its subject", "naming one", "entity types", "without an answer"), _keys(sets)
+        ),
         "## Tasks\n",
         _table(
             ("task", "format", "question, characters (median)", "answer, characters (median)", "answer (most)"),
@@ -112,6 +113,18 @@ Elsewhere: the share of an article's 13-grams (characters; words in English) tha
 articles. `etlch data --check` fails unless the distinct triples at 1000 are four times those at 100 and 1.4 times those at 500, and
 unless a wording stands in three training articles of a task at most.
 """
+
+CONTENT_HEAD = (
+    "articles",
+    "topics",
+    "sentences an article",
+    "different sentences",
+    "articles a wording, most",
+    "entities, different",
+    "triples",
+    "different triples",
+    f"{NGRAM}-grams elsewhere",
+)
 
 ARTICLES = """An article keeps sentences of one topic (or of several of one theme) in reading order and takes one wording of each. One in seventeen is
 long, from 1,100 characters on. The three tasks share the articles, as views of the same record. A scale counts training articles alone;
@@ -176,7 +189,9 @@ def _contents(sets: dict[str, list[Record]], topics: list[Topic]) -> list[Row]:
     for name, records in sets.items():
         c = content.measure(records, by_slug)
         mean = f"{c.sentences / c.articles:.1f}"
-        rows.append((name, c.articles, c.topics, mean, c.facts, c.uses, c.entities, c.triples, c.distinct, f"{c.overlap:.0%}"))
+        rows.append(
+            (name, c.articles, c.topics, mean, c.facts, c.uses, c.entities, c.triples, c.distinct, f"{c.overlap:.0%}")
+        )
     return rows
 
 

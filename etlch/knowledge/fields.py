@@ -77,7 +77,7 @@ def _aliases(triples: Iterable[Triple], known: Relations, lang: str, about: Sequ
         if known.name(triple.relation, lang) == "別名":
             names = [same.get(name, name) for name in (triple.head, triple.tail)]
             one, other = sorted(names, key=lambda name: name not in about)
-            same |= {name: one for name in (one, other, *(n for n, first in same.items() if first == other))}
+            same |= dict.fromkeys((one, other, *(n for n, first in same.items() if first == other)), one)
     return same
 
 

@@ -98,7 +98,9 @@ def load(folder: Path) -> Relations:
             *((other, found.relations) for other in relation.inverse),
         ]:
             if value not in known:
-                problems.append(f"{file.where('relations', name)}: found {value!r} (expected one of {', '.join(known)})")
+                problems.append(
+                    f"{file.where('relations', name)}: found {value!r} (expected one of {', '.join(known)})"
+                )
     for name, meant in found.free.items():
         if meant and meant not in found.relations:
             problems.append(f"{file.where('free', name)}: found {meant!r} (expected a relation of the table)")
@@ -120,7 +122,9 @@ def problems(topics: list[Topic], known: Relations) -> list[str]:
             what = f"no triple {fact}, while another part of its coordination has one"
             found.append(f"{topic.path}:{missing[fact]}: {what} (expected it, or a line under apart in {FILE})")
         for fact in sorted(set(apart) - missing.keys()):
-            found.append(f"{topic.path.with_name(FILE)}: apart: {topic.slug}: found {fact} (expected nothing: no coordination)")
+            found.append(
+                f"{topic.path.with_name(FILE)}: apart: {topic.slug}: found {fact} (expected nothing: no coordination)"
+            )
     return found
 
 
@@ -142,7 +146,9 @@ def _triples(topic: Topic, sentence: Sentence, known: Relations) -> Iterator[str
         if name := known.name(triple.relation, topic.lang):
             if problem := known.relations[name].problem(*_types(triple)):
                 yield f"{written}: {problem}"
-        elif triple.relation not in known.free and not any(_says(wording.text, triple.relation) for wording in sentence.wordings):
+        elif triple.relation not in known.free and not any(
+            _says(wording.text, triple.relation) for wording in sentence.wordings
+        ):
             yield f"{written}: unknown relation {triple.relation!r} (expected one of {FILE}, or words of the sentence)"
 
 
