@@ -174,9 +174,11 @@ def _own(topics: list[Topic], known: Relations) -> float:
 
 
 def _scales(records: dict[Path, list[Record]], cards: list[Card]) -> dict[str, list[Record]]:
-    """Every set by folder and name, and before a training set its beginnings that tasks train on."""
+    """Every set of the knowledge base by folder and name, and before a training set its beginnings that tasks train on."""
     sets: dict[str, list[Record]] = {}
     for path, rows in records.items():
+        if not rows or not rows[0].source.startswith("knowledge/"):
+            continue  # of a user's own card
         name = f"{path.parent.name}/{path.stem}"
         scales = {scale for card in cards if card.train == path for scale in card.scales if scale < len(rows)}
         sets |= {f"{name}, first {scale}": rows[:scale] for scale in sorted(scales)} | {name: rows}
