@@ -10,7 +10,7 @@ line that names format and labels), `{corpus}` and `{text}`; without `{text}` th
     order: random      name them in an order drawn for each record (given: as they stand)
     primary: pair_f1   the metric that ranks systems; left out, F1 without labels where the prompt names none, else with them
 
-`train`, `test`, `scales` and `family` belong to cards whose sets `make data` builds; a card without them is asked about the
+`train`, `validation`, `test`, `scales` and `family` belong to cards whose sets `make data` builds; a card without them is asked about the
 corpora of an experiment (etlch/experiments.py). A task is added by a card and a JSONL of records; no code changes.
 """
 
@@ -61,6 +61,7 @@ _KEYS = {
     "primary": str,
     "family": str,
     "train": str,
+    "validation": str,
     "test": str,
     "scales": list,
 }
@@ -86,6 +87,7 @@ class Card:
     primary: str
     family: str = ""
     train: Path | None = None
+    validation: Path | None = None
     test: Path | None = None
     scales: tuple[int, ...] = ()
     ask_for: str = "labels"
@@ -141,7 +143,7 @@ class Card:
         return self.name.rpartition("/")[2]
 
     def dataset(self, part: int | str) -> str:
-        """The registry name of a scale or of the test set: `etlch_ner_300`, `etlch_ner_test`."""
+        """The registry name of a scale, of validation or of the test: `etlch_ner_300`, `etlch_ner_test`."""
         return f"{self.family}_{self.stem}_{part}"
 
 
@@ -183,8 +185,7 @@ def load_card(path: str | Path) -> Card:
             "primary", _f1(formats[0].part, bool(row.get("labels")) or row.get("schema", "labels") != "labels")
         ),
         family=row.get("family", ""),
-        train=Path(row["train"]) if "train" in row else None,
-        test=Path(row["test"]) if "test" in row else None,
+        **{part: Path(row[part]) for part in ("train", "validation", "test") if part in row},
         scales=tuple(row.get("scales", ())),
         ask_for=row.get("schema", "record" if formats[0].part == "fields" else "labels"),
         order=row.get("order", "given"),
@@ -260,8 +261,9 @@ def _problems_of_keys(row: dict[str, Any]) -> Iterator[tuple[str, str]]:
 def _semantic_problems(row: dict[str, Any]) -> Iterator[tuple[str, str]]:
     """(key, problem) of each value that is of the right kind and wrong all the same."""
     for key in ("name", "family"):
-        if key in row and not (row[key].isascii() and row[key].replace("-", "").isalnum()):
-            expected = "ASCII letters, digits and hyphens: it names files and datasets"
+        more = "-_" if key == "family" else "-"
+        if key in row and not (row[key].isascii() and row[key].translate(dict.fromkeys(map(ord, more))).isalnum()):
+            expected = f"ASCII letters, digits and {' and '.join(more)}: it names files and datasets"
             yield key, f"{key}: found {row[key]!r} (expected {expected})"
     for key, allowed in _ALLOWED.items():
         if row.get(key, allowed[0]) not in allowed:
