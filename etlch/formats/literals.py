@@ -22,8 +22,9 @@ _ASCII = str.maketrans("，：；、［］（）｛｝【】;", ",:,,[](){}[],")
 
 # A string ends at a quote before one of the marks, the end of a line or another string; a quote before anything else is
 # one that was not escaped. What is full-width may stand in a string, so it counts only where a value may follow it.
-_AHEAD = rf"\s*+(?:[,:;\]\[{{}})`\uff3d\uff5d\uff09]|\Z|[，、；：]\s*+(?:[{_QUOTES}:\[{{\uff3b\uff5b]|\Z))"
-_END = rf"(?:{_AHEAD}|\s*+[{_QUOTES}](?!{_AHEAD})|[^\S\n]*+\n)"
+_AHEAD = rf"\s*+(?:[,:;\]\[{{}})`\uff3d\uff5d\uff09]|\Z|[，、；：]\s*+(?:[{_QUOTES}:\]\[{{}}\uff3b\uff5b]|\Z))"
+_SIGNS = rf"[^\w\s{_MARKS}{_QUOTES}]{{1,3}}+"
+_END = rf"(?:{_AHEAD}|{_SIGNS}{_AHEAD}|\s*+[{_QUOTES}](?!{_AHEAD})|[^\S\n]*+\n)"
 
 
 _NEXT = rf"\s*+[\[［]?\s*+[{_QUOTES}](?!{_AHEAD})"  # behind `,`, `:` or `],`: a string was not closed before
@@ -42,7 +43,7 @@ _TOKEN = re.compile(
             _string("single", _SINGLE, _SINGLE, r"\n"),
             _string("corner", "「『", "」』", r"\n"),
             rf"(?P<mark>[{_MARKS}])",
-            rf"(?P<word>[^\s{_MARKS}{_QUOTES}][^\s{_MARKS}]*+)",
+            rf"(?P<word>{_SIGNS}(?=[{_QUOTES}])|[^\s{_MARKS}{_QUOTES}][^\s{_MARKS}]*+)",
         )
     ),
     re.S,

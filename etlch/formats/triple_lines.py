@@ -144,10 +144,11 @@ class _Reader:
                 parts = self._one(piece)
                 if parts:
                     found.append(parts)
-                elif number > 1:
+                if number > 1 and not (parts and (number < len(_BETWEEN) - 1 or not self._source or self._both(parts))):
                     break
-            if len(found) > 1 and (number < 2 or len(found) == len(pieces)):
-                return found, len(found) == len(pieces)
+            else:
+                if len(found) > 1:
+                    return found, len(found) == len(pieces)
         return [], False
 
     def _one(self, line: str) -> Parts | None:
