@@ -43,10 +43,11 @@ def test_score_prints_a_table_a_task_and_writes_the_files(made: Made, capsys: py
     assert main(arguments) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "ner (ner), percent"
-    assert lines[1].split() == ["system", "scale", "samples", "no", "answer", "unreadable", *made.card("ner").metrics]
+    metrics = ["entity_surface_f1", *made.card("ner").metrics]  # the primary one first: the prompt names no labels
+    assert lines[1].split() == ["system", "scale", "samples", "no", "answer", "unreadable", *metrics]
     rows = {line.split()[0]: line.split()[1:] for line in lines[3:7]}
-    assert rows["小模型"] == ["1,000", "5", "1", "4", "20.0", "33.3", "100.0"]
-    assert rows["gold"] == ["-", "5", "0", "0", "100.0", "100.0", "100.0"]
+    assert rows["小模型"] == ["1,000", "5", "1", "4", "33.3", "20.0", "33.3", "100.0"]
+    assert rows["gold"] == ["-", "5", "0", "0", *["100.0"] * 4]
     assert set(rows) == {"小模型", "gold", "dictionary", "skeleton"}
     assert len({width(line) for line in lines[1:7]}) == 1
     assert "tokenizer char" in lines[-1]
@@ -94,7 +95,7 @@ def test_drop_in_scores_a_lone_file(made: Made, capsys: pytest.CaptureFixture[st
     ]
     assert main(command) == 0
     [row] = [line.split() for line in capsys.readouterr().out.splitlines() if line.startswith("somebody's")]
-    assert row == ["somebody's", "-", "5", "0", "0", "100.0", "100.0", "100.0"]
+    assert row == ["somebody's", "-", "5", "0", "0", *["100.0"] * 4]
     assert main([*command, "--out", str(made.root / "dropped")]) == 0
     assert set(pd.read_csv(made.root / "dropped" / "summary.csv")["system"]) == {"somebody's"}
 

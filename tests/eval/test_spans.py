@@ -48,7 +48,7 @@ def test_normalised_is_nfkc_case_and_white_space() -> None:
 
 
 def test_an_unknown_way_to_match_is_refused() -> None:
-    with pytest.raises(EtlchError, match=r"'fuzzy'.*expected exact, normalised, offsets"):
+    with pytest.raises(EtlchError, match=r"'fuzzy'.*expected exact, normalised, surface, offsets"):
         entity_counts([[]], [[]], "fuzzy")
 
 
