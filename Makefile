@@ -1,14 +1,15 @@
 # The front door. `make help` lists the targets; each makes the environment first when it is missing or out of date.
 #
-#   MODEL=etlch | gemma | short | short_en     which family of configs: etlch (default) Llama-3.2-1B on one GPU; on two CPU cores
-#                          gemma: the same data, Gemma 3 270M; short: short texts, minutes; short_en: in English, SmolLM2-135M
+#   MODEL=etlch | gemma | short | short_en | smollm_en     which family of configs: etlch (default) Llama-3.2-1B on one GPU; on two CPU cores
+#                          gemma: the same data, Gemma 3 270M; short: short texts, minutes; short_en: in English, SmolLM2-135M;
+#                          smollm_en: ETLCH's tasks in English, SmolLM2-135M
 #   ARGS="key=value ..."   overrides for LlamaFactory, for example ARGS="num_train_epochs=5"
 #   ENGINE=llamafactory | transformers      who answers (on a CPU: transformers; docs/engines.md)
 #   FORCE=1                start over although a finished run is there
 
 PYTHON ?= python3
 MODEL ?= etlch
-EMBEDDED := $(filter gemma short short_en,$(MODEL))
+EMBEDDED := $(filter gemma short short_en smollm_en,$(MODEL))
 ENGINE ?= $(if $(EMBEDDED),transformers,llamafactory)
 BIN := .venv/bin
 READY := .venv/.ready
@@ -19,7 +20,7 @@ PREDICT = $(BIN)/etlch predict --engine $(ENGINE)
 .PHONY: help setup demo model test data check all-scales predict-baselines score report compare serve published bench lint clean
 
 help: ## this list
-	@sed -n '1,7p' Makefile | sed 's/^# \{0,1\}//'
+	@sed -n '1,8p' Makefile | sed 's/^# \{0,1\}//'
 	@grep -hE '^[a-z0-9%-]+:.*## ' Makefile | sed 's/:.*## /\t/' | expand -t 22
 
 setup: $(READY) ## make .venv with the locked versions (about 3 minutes, 6 GB)

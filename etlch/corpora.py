@@ -29,7 +29,6 @@ ROOT = Path("runs/corpora")
 SPLITS = ("train", "dev", "test")
 SEED = 20260327  # of the splits of corpora whose release has none
 _WHOLE = "all"
-_DEV_TOPICS = 2
 
 Split = Literal["train", "dev", "test"]
 
@@ -240,7 +239,7 @@ def _divide(records: list[Record], key: str, shares: dict[Split, float]) -> dict
 def _knowledge(corpus: Corpus, release: Release, folder: Path) -> dict[str, list[Record]]:
     """The topics of some themes in the corpus's language, a sentence a record, with the entities of its types.
 
-    Train has every wording, dev and test the first of each sentence; dev is the last two training topics by name.
+    Train has every wording, dev (the validation topics) and test the first of each sentence.
     """
     from etlch.knowledge.topics import Topic, load_topics
 
@@ -251,12 +250,13 @@ def _knowledge(corpus: Corpus, release: Release, folder: Path) -> dict[str, list
                 yield Record(f"{topic.slug}-{number}-{version}", wording.text, topic.lang, entities=entities)
 
     topics = [t for t in load_topics(folder) if t.lang == corpus.lang and t.theme in (release.themes or (t.theme,))]
-    train = [topic for topic in topics if topic.split == "train"]
-    parts = {"train": train[:-_DEV_TOPICS], "dev": train[-_DEV_TOPICS:]}
-    parts["test"] = [topic for topic in topics if topic.split == "test"]
+    names = {"train": "train", "dev": "validation", "test": "test"}
+    parts = {name: [topic for topic in topics if topic.split == split] for name, split in names.items()}
     if not all(parts.values()):
         themes = ", ".join(release.themes) or "any theme"
-        raise EtlchError(f"{folder}: too few topics on {themes} (expected at least 3 for training, 1 for testing)")
+        raise EtlchError(
+            f"{folder}: too few topics on {themes} (expected one at least for training, validation and testing)"
+        )
     return {
         split: [r for topic in part for r in wordings(topic, None if split == "train" else 1)]
         for split, part in parts.items()

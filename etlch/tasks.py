@@ -8,8 +8,9 @@ line that names format and labels), `{corpus}` and `{text}`; without `{text}` th
     schema: labels     ask for the card's labels, or, where it has none, for whatever is there (the default of others)
     schema: corpus     ask for the types of the record's corpus
     order: random      name them in an order drawn for each record (given: as they stand)
+    primary: pair_f1   the metric that ranks systems; left out, F1 without labels where the prompt names none, else with them
 
-`train`, `test`, `scales` and `family` belong to cards whose sets `make data` builds; a card without them is asked about the
+`train`, `validation`, `test`, `scales` and `family` belong to cards whose sets `make data` builds; a card without them is asked about the
 corpora of an experiment (etlch/experiments.py). A task is added by a card and a JSONL of records; no code changes.
 """
 
@@ -34,7 +35,9 @@ METRICS = (
     "rougeL",
     "cosine",
     "json_parse_ok",
+    "entity_surface_f1",
     "entity_f1",
+    "pair_f1",
     "triple_f1",
     "field_f1",
     "faithfulness",
@@ -55,8 +58,10 @@ _KEYS = {
     "version": int,
     "metrics": list,
     "wins": list,
+    "primary": str,
     "family": str,
     "train": str,
+    "validation": str,
     "test": str,
     "scales": list,
 }
@@ -79,8 +84,10 @@ class Card:
     labels: tuple[str, ...]
     metrics: tuple[str, ...]
     wins: tuple[str, ...]
+    primary: str
     family: str = ""
     train: Path | None = None
+    validation: Path | None = None
     test: Path | None = None
     scales: tuple[int, ...] = ()
     ask_for: str = "labels"
@@ -136,7 +143,7 @@ class Card:
         return self.name.rpartition("/")[2]
 
     def dataset(self, part: int | str) -> str:
-        """The registry name of a scale or of the test set: `etlch_ner_300`, `etlch_ner_test`."""
+        """The registry name of a scale, of validation or of the test: `etlch_ner_300`, `etlch_ner_test`."""
         return f"{self.family}_{self.stem}_{part}"
 
 
@@ -174,14 +181,24 @@ def load_card(path: str | Path) -> Card:
         labels=tuple(row.get("labels", ())),
         metrics=tuple(row["metrics"]),
         wins=tuple(row["wins"]),
+        primary=row.get(
+            "primary", _f1(formats[0].part, bool(row.get("labels")) or row.get("schema", "labels") != "labels")
+        ),
         family=row.get("family", ""),
-        train=Path(row["train"]) if "train" in row else None,
-        test=Path(row["test"]) if "test" in row else None,
+        **{part: Path(row[part]) for part in ("train", "validation", "test") if part in row},
         scales=tuple(row.get("scales", ())),
         ask_for=row.get("schema", "record" if formats[0].part == "fields" else "labels"),
         order=row.get("order", "given"),
         version=row.get("version", 1),
     )
+
+
+def _f1(part: str, labels: bool) -> str:
+    """The F1 of a part of the record: of whole items, or of what is left where the prompt names no labels."""
+    bare, whole = {"entities": ("entity_surface", "entity"), "triples": ("pair", "triple")}.get(
+        part, ("field", "field")
+    )
+    return f"{whole if labels else bare}_f1"
 
 
 def load_cards(folder: str | Path = "tasks", built: bool = False) -> list[Card]:
@@ -244,20 +261,22 @@ def _problems_of_keys(row: dict[str, Any]) -> Iterator[tuple[str, str]]:
 def _semantic_problems(row: dict[str, Any]) -> Iterator[tuple[str, str]]:
     """(key, problem) of each value that is of the right kind and wrong all the same."""
     for key in ("name", "family"):
-        if key in row and not (row[key].isascii() and row[key].replace("-", "").isalnum()):
-            expected = "ASCII letters, digits and hyphens: it names files and datasets"
+        more = "-_" if key == "family" else "-"
+        if key in row and not (row[key].isascii() and row[key].translate(dict.fromkeys(map(ord, more))).isalnum()):
+            expected = f"ASCII letters, digits and {' and '.join(more)}: it names files and datasets"
             yield key, f"{key}: found {row[key]!r} (expected {expected})"
     for key, allowed in _ALLOWED.items():
         if row.get(key, allowed[0]) not in allowed:
             yield key, f"{key}: found {row[key]!r} (expected one of {', '.join(allowed)})"
     yield from _problems_of_warehouse(row)
-    for key in ("metrics", "wins"):
-        for name in row[key]:
+    for key in ("metrics", "wins", "primary"):
+        for name in [row[key]] if isinstance(row.get(key), str) else row.get(key, []):
             if name not in METRICS:
                 yield key, f"{key}: found {name!r} (expected one of {', '.join(METRICS)})"
-    for name in row["wins"]:
-        if name not in row["metrics"]:
-            yield "wins", f"wins: {name!r} is not among this card's metrics"
+    for key, names in (("wins", row["wins"]), ("primary", [row["primary"]] if "primary" in row else [])):
+        for name in names:
+            if name not in row["metrics"]:
+                yield key, f"{key}: {name!r} is not among this card's metrics"
     scales = row.get("scales", [])
     if any(type(scale) is not int or scale < 1 for scale in scales) or scales != sorted(set(scales)):
         yield "scales", f"scales: found {scales!r} (expected rising whole numbers such as [100, 300])"

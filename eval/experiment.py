@@ -14,10 +14,12 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 import etlch
 from etlch.checksums import of_file
+from etlch.embed import DEFAULT_ENCODER, Embeddings, Encoder, encoder_named
 from etlch.errors import EtlchError, ManyErrors
 from etlch.examples.drawn import RECORDS
 from etlch.experiments import Experiment, load_experiment
@@ -28,12 +30,14 @@ from etlch.tasks import Card
 from eval import costs
 from eval.answers import Gold, check_answers, load_gold
 from eval.grouped import Grouped, tables
-from eval.metrics.similarity import Encoder, SentenceEncoder, Similarity
+from eval.metrics.similarity import UNKNOWN
 from eval.scores import (
     ABOUT,
+    CHUNK,
     CONFUSIONS,
     Progress,
     Summary,
+    gold_text,
     read_samples,
     read_scores,
     score_runs,
@@ -157,35 +161,85 @@ def score(
     Where the tables in `out` were made from the same bytes by the same code and settings, they are not made again.
     """
     out = Path(out)
-    similarity = _similarity(settings.encoder, out / _CACHE)
-    about = _about(experiment, settings, similarity)
+    encoder, missing = _encoder(settings.encoder)
+    about = _about(replace(experiment, notices=[*experiment.notices, *missing]), settings, encoder)
     before = _read_about(out / ABOUT)
     if before is not None and before.get("key") == about["key"]:
         return stored_summary(out), before
-    blocks = score_runs(experiment.runs, experiment.gold, settings.tokenizer, similarity, settings.jobs, progress)
+    embeddings, unread = None, []
+    if encoder is not None:
+        try:
+            about["read"] = _read(encoder, experiment)
+            embeddings, unread = Embeddings(encoder, out / _CACHE), _unread(about)
+        except EtlchError as error:
+            # tried again the next time
+            about |= {"encoder": None, "key": None}
+            about["notices"].append(f"cosine is left out: {error}")
+    blocks = score_runs(
+        experiment.runs, experiment.gold, settings.tokenizer, embeddings, settings.jobs, progress, unread
+    )
     write_scores(blocks, out)
-    if similarity is not None:
-        about["longer_than_window"] = similarity.cut
-        if similarity.cut:
+    if embeddings is not None:
+        about["longer_than_window"] = embeddings.cut
+        if embeddings.cut:
             about["notices"].append(
-                f"cosine: {similarity.cut:,} distinct texts are longer than the encoder's window; only their beginning counts"
+                f"cosine: {embeddings.cut:,} distinct texts are longer than the encoder's window; only their beginning counts"
             )
     write_text(out / ABOUT, dump_json(about, indent=2) + "\n")
     return stored_summary(out), about
 
 
-def _similarity(encoder: str | Encoder | None, cache: Path) -> Similarity | None:
-    if encoder is None:
-        return None
-    return Similarity(SentenceEncoder(encoder) if isinstance(encoder, str) else encoder, cache)
+def _encoder(asked: str | Encoder | None) -> tuple[Encoder | None, list[str]]:
+    """The encoder, and why there is none where there should be one."""
+    if not isinstance(asked, str):
+        return asked, []
+    try:
+        return encoder_named(asked), []
+    except EtlchError as error:
+        return None, [f"cosine is left out: {error}"]
 
 
-def _about(experiment: Scored, settings: Settings, similarity: Similarity | None) -> dict[str, Any]:
+def _read(encoder: Encoder, experiment: Scored) -> dict[str, dict[str, dict[str, float]]]:
+    """Task -> language -> gold texts, their tokens, share of unknown tokens, share of texts cut. Raises EtlchError."""
+    seen: set[tuple[str, str, str]] = set()
+    sums: dict[tuple[str, str], np.ndarray] = defaultdict(lambda: np.zeros(4, dtype=np.int64))
+    for run in experiment.runs:
+        if (asked := (run.task, run.card, str((run.info.get("data") or {}).get("file")))) in seen:
+            continue
+        seen.add(asked)
+        rows = experiment.gold[run.card].asked(run)
+        while chunk := list(islice(rows, CHUNK)):
+            read = encoder.read([gold_text(row, record) for row, record in chunk])
+            for (_, record), counts in zip(chunk, read, strict=True):
+                sums[run.task, record.lang or "no named language"] += [1, *counts]
+    found: dict[str, dict[str, dict[str, float]]] = defaultdict(dict)
+    for (task, lang), (texts, tokens, unknown, cut) in sorted(sums.items()):
+        shares = {"unknown": round(unknown / max(tokens, 1), 6), "cut": round(cut / texts, 6)}
+        found[task][lang] = {"texts": int(texts), "tokens": int(tokens), **shares}
+    return dict(found)
+
+
+def _unread(about: dict[str, Any]) -> list[str]:
+    """The tasks with a language whose texts the encoder cannot see; they are told."""
+    tasks = []
+    for task, languages in about["read"].items():
+        blind = {lang: found["unknown"] for lang, found in languages.items() if found["unknown"] > UNKNOWN}
+        if blind:
+            tasks.append(task)
+            told = ", ".join(f"{share:.1%} of the tokens in {lang}" for lang, share in blind.items())
+            about["notices"].append(
+                f"{task}: cosine is left out, of the tables and of the win rates: encoder {about['encoder']} does not know "
+                f"{told} (at most {UNKNOWN:.0%} are let pass; give --encoder one that reads it, {DEFAULT_ENCODER} or a hub name)"
+            )
+    return tasks
+
+
+def _about(experiment: Scored, settings: Settings, encoder: Encoder | None) -> dict[str, Any]:
     """What was scored and how; `key` changes with anything that could change a number."""
     about: dict[str, Any] = {
         "experiment": experiment.name,
         "rouge_tokenizer": settings.tokenizer,
-        "encoder": similarity.encoder.name if similarity else None,
+        "encoder": encoder.name if encoder else None,
         "runs": [
             {
                 "system": run.system,
@@ -216,7 +270,7 @@ def of_code() -> str:
     here = Path(__file__).resolve().parent
     package = Path(etlch.__file__).resolve().parent
     files = [here / name for name in ("answers.py", "scores.py", "experiment.py")]
-    files += [package / name for name in ("records.py", "tasks.py", "infer/floors.py", "infer/crf.py")]
+    files += [package / name for name in ("records.py", "tasks.py", "embed.py", "infer/floors.py", "infer/crf.py")]
     files += [
         *sorted(package.glob("examples/*.py")),
         *sorted(here.glob("metrics/*.py")),

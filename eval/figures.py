@@ -25,7 +25,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from eval.names import PARTS, is_floor, ladders, task_title, title
+from eval.names import is_floor, ladders, task_title, title, tuned_of
 from eval.tables import printable
 from eval.verdict import Findings
 
@@ -84,9 +84,9 @@ _NUMBERS = {"json": 4, "kge": 6, "ner": 7}
 
 def _figures(found: Findings) -> list[tuple[str, str, str, Draw]]:
     """(file stem, heading, caption, drawing function) in the order of the report, numbered as in the paper."""
-    note = "Whiskers and bands: 95% bootstrap intervals over test samples."
+    note = "Whiskers and bands: 95% bootstrap intervals over clusters of test samples (those that share a source)."
     zero = f"0 is the untuned model. {note}"
-    solid = f"Solid: fine-tuned; hatched: untuned; grey: floors that need no model. {note}"
+    solid = f"Solid: fine-tuned; hatched: untuned; grey: floors that need no language model. {note}"
     valid = "Share of answers that json.loads reads as they stand."
     by_scale = []
     for task in sorted(found.tasks, key=lambda task: (_NUMBERS.get(task, 99), task)):
@@ -95,7 +95,7 @@ def _figures(found: Findings) -> list[tuple[str, str, str, Draw]]:
         heading = f"{f'Figure {number}. ' if number else ''}Scores by data volume, {found.titles[task]}"
         by_scale.append((stem, heading, zero, partial(_by_scale, task=task)))
     overview = (
-        "Valid answers (JSON that json.loads reads as it stands; for other formats, answers that can be read at all), F1 and "
+        "Valid answers (JSON that json.loads reads as it stands; for other formats, answers that can be read at all), F1 (the primary metric of each task) and "
         f"faithfulness (share of answered values that occur in the source text) by samples a task. {zero}"
     )
     wins = "Metrics won of metrics that count (ETLCH, section 7); below in brackets: won significantly after Holm's correction."
@@ -156,7 +156,7 @@ def _look(found: Findings, row: Any) -> tuple[str, str, str]:
 def _colour(found: Findings, base: str) -> str:
     """A base model's colour: those with tuned systems come first."""
     systems = found.systems
-    order = [*systems.loc[systems["scale"] > 0, "base_model"], *systems["base_model"]]
+    order = [*tuned_of(systems)["base_model"], *systems["base_model"]]
     order = list(dict.fromkeys(filter(None, order)))
     return COLOURS[order.index(base) % len(COLOURS)] if base else _FLOOR
 
@@ -245,8 +245,7 @@ def _scales(axes: Axes, found: Findings) -> None:
 
 def _by_scale(found: Findings, task: str) -> Figure | str:
     """One panel a ladder, one line a metric: F1, ROUGE-L, cosine similarity and faithfulness, as far as computed."""
-    metrics = [*(f"{part}_f1" for part in PARTS), "rougeL", "cosine", "faithfulness"]
-    metrics = [metric for metric in metrics if metric in found.metrics(task)]
+    metrics = [metric for metric in found.headline(task) if metric != "json_parse_ok"]
     shown = [one for one in _ladders(found) if any(len(_curve(found, task, m, one)) for m in metrics)]
     if not shown:
         return "no tuned system has scores for this task, or too many of one scale"
@@ -296,7 +295,7 @@ def _overview(found: Findings) -> Figure | str:
     for across, task in enumerate(found.tasks):
         there = found.metrics(task)
         validity = "json_parse_ok" if "json_parse_ok" in there else "readable"
-        f1 = next((name for name in (f"{part}_f1" for part in PARTS) if name in there), "rougeL")
+        f1 = found.primary(task)
         panels[0, across].set_title(label(found.titles[task]))
         for axes, metric in zip(panels[:, across], (validity, f1, "faithfulness"), strict=True):
             for number, ladder in enumerate(many):
@@ -314,7 +313,11 @@ def _overview(found: Findings) -> Figure | str:
 
 
 def _references(axes: Axes, found: Findings, rows: pd.DataFrame, others: pd.DataFrame) -> None:
-    """Floors and other models as horizontal lines."""
+    """Floors and other models as horizontal lines, floors that learn from samples as grey curves."""
+    for number, ladder in enumerate(ladders(found.systems, floors=True)):
+        part = rows[rows["system"].isin(ladder["system"])]
+        look = {"color": _FLOOR, "linestyle": _LINES[number % len(_LINES)], "marker": MARKERS[-1 - number], "zorder": 1}
+        axes.plot(part["scale"], part["score"], label=_name(ladder), **look)
     score = dict(zip(rows["system"], rows["score"], strict=True))
     for number, row in enumerate(others.itertuples()):
         if row.system in score:

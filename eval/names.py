@@ -12,8 +12,9 @@ from etlch.tasks import Card
 BINARY = ("json_parse_ok", "json_fence_ok", "json_repair_ok", "schema_ok", "answered", "readable")
 """Metrics that are 0 or 1 a sample; shown as a share."""
 
-PARTS = ("entity", "triple", "field")
-"""Parts of a record with counts `<part>_tp`, `<part>_pred`, `<part>_gold` and a per-sample `<part>_f1`."""
+PARTS = ("entity_surface", "entity", "pair", "triple", "field")
+"""What is counted, `<part>_tp`, `<part>_pred`, `<part>_gold`, with a per-sample `<part>_f1`: parts of a record, and those
+without labels (surfaces of entities, heads with tails), which rank systems that were told no labels."""
 
 _KINDS = {
     "f1": "F1",
@@ -23,6 +24,7 @@ _KINDS = {
     "f1_partial": "F1, partial",
     "f1_offsets": "F1 by offsets",
 }
+_WORDS = {part: part.capitalize() for part in PARTS} | {"entity_surface": "Surface", "pair": "Head-tail"}
 TITLES = {
     "rouge1": "ROUGE-1 (F1)",
     "rouge2": "ROUGE-2 (F1)",
@@ -34,8 +36,8 @@ TITLES = {
     "schema_ok": "Schema followed",
     "answered": "Answered",
     "readable": "Readable",
-    **{f"{part}_{kind}": f"{part.capitalize()} {words}" for part in PARTS for kind, words in _KINDS.items()},
-    **{f"{part}_f1_macro": f"{part.capitalize()} F1, mean of samples" for part in PARTS},
+    **{f"{part}_{kind}": f"{_WORDS[part]} {words}" for part in PARTS for kind, words in _KINDS.items()},
+    **{f"{part}_f1_macro": f"{_WORDS[part]} F1, mean of samples" for part in PARTS},
     "faithfulness": "Faithfulness",
     "faithfulness_macro": "Faithfulness, mean of samples",
 }

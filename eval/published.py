@@ -10,6 +10,7 @@ import pandas as pd
 
 from etlch import yamlfile
 from etlch.errors import EtlchError
+from eval.names import is_floor
 
 FOLDER = Path(__file__).resolve().parent.parent / "published"
 _EXPECTED = "paper, title, authors and tables with id, title, key, columns and rows"
@@ -90,10 +91,11 @@ def beside_measured(measured: pd.DataFrame) -> pd.DataFrame:
     measured: the table of eval.stats.intervals. Published values without a measured partner are left out.
     """
     rows = []
+    models = measured[~measured["system"].map(is_floor).astype(bool)]
     for paper in load_papers().values():
         for table in paper.tables.values():
             rule = table.measured or {"task": ""}
-            same = measured[(measured["task"] == rule["task"]) & (measured["n"] > 0)]
+            same = models[(models["task"] == rule["task"]) & (models["n"] > 0)]
             for row in table.rows if len(same) else ():
                 if row[rule["value"]] is not None:
                     rows += _partners(same[same["metric"] == rule["metric"]], paper.name, table, row)

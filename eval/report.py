@@ -20,7 +20,7 @@ from etlch.tasks import Card
 from eval.figures import GRID, INK, PAPER, Drawn, write_figures
 from eval.names import is_floor, title
 from eval.samples import LONGEST, pack
-from eval.stats import RESAMPLES
+from eval.stats import FEW, RESAMPLES
 from eval.tables import Column, Table, percent, plain, to_csv, to_latex, to_markdown
 from eval.verdict import MARGIN, Findings, find, verdict
 
@@ -65,6 +65,7 @@ def write_report(
         "found": found,
         "answers": int(found.summary["samples"].sum()),
         "resamples": RESAMPLES,
+        "few": FEW,
         "verdict": verdict(found),
         "scores": scores,
         "every": every,
@@ -117,6 +118,7 @@ def _scores_table(found: Findings, task: str, metrics: Sequence[str], kind: str)
         count = counts.get(name, {"samples": 0})
         row = count | system | {"scale": system["scale"] or None}
         notes = ["floor"] if is_floor(name) else []
+        row["clusters"] = max(found.score(task, metric, name).clusters for metric in metrics) if metrics else 0
         for metric in metrics:
             score = found.score(task, metric, name)
             row[metric], row[f"{metric}_low"], row[f"{metric}_high"] = score.score, score.low, score.high
@@ -130,13 +132,15 @@ def _scores_table(found: Findings, task: str, metrics: Sequence[str], kind: str)
         *([] if kind == "scores" else [Column("base_model", "Base model")]),
         _SCALE,
         Column("samples", "Answers", "count"),
+        Column("clusters", "Clusters", "count", "answers to samples that share a source are one cluster"),
         Column("unanswered", "No answer", "count", "empty answers"),
         Column("invalid", "Unreadable", "count", "answers that are not the format asked for, empty ones included"),
         *(Column(metric, title(metric), "score", metric) for metric in metrics),
         _NOTE,
     ]
     heading = found.titles[task] if kind == "scores" else f"{found.titles[task]}: every metric"
-    note = "Percent, with 95% bootstrap intervals in brackets." if kind == "scores" else ""
+    note = "Percent, with 95% bootstrap intervals over clusters in brackets. "
+    note = f"{note}Systems are ranked by {title(found.primary(task))}." if kind == "scores" else ""
     return Table(f"{kind}_{re.sub('[^0-9A-Za-z]+', '_', task)}", heading, columns, rows, note)
 
 
@@ -156,6 +160,7 @@ def _wins(found: Findings) -> Table:
         shown_strict=[
             f"{won}/{of}" if of else "" for won, of in zip(wins["significant_wins"], wins["of"], strict=True)
         ],
+        primary_title=wins["primary"].map(title),
         won=[", ".join(title(metric) for metric in won.split(", ") if metric) for won in wins["won"]],
     )
     columns = [
@@ -168,6 +173,8 @@ def _wins(found: Findings) -> Table:
         Column("shown_strict", "Significant wins"),
         Column("strict_rate", "Strict rate, %", "score"),
         Column("won", "Won on"),
+        Column("primary_title", "Primary metric"),
+        Column("primary_difference", "Lead on it, points", "points"),
         _NOTE,
     ]
     note = (
@@ -197,7 +204,8 @@ def _enough(found: Findings) -> Table:
     ]
     note = (
         f"A scale is not worse than the largest when the difference is, with 95% certainty, above −{percent(MARGIN)} points "
-        "(non-inferiority, one-sided paired bootstrap). Enough: the smallest such scale above which all are too."
+        "(non-inferiority, one-sided paired bootstrap). Enough: the smallest such scale above which all are too, "
+        "if the largest beats the best floor and the untuned model by more than the margin on the primary metric."
     )
     return Table("enough_data", "How much training data is enough", columns, rows, note)
 
@@ -215,7 +223,7 @@ def _pairs(found: Findings) -> Table:
     pairs = found.compared
     winner = [{"a": a, "b": b}.get(v, v) for a, b, v in pairs[["a", "b", "verdict"]].itertuples(index=False)]
     family = pairs["family"] + ": " + pairs["family_size"].astype(str) + " tests"
-    ends = {"difference_low": pairs["low"], "difference_high": pairs["high"]}
+    ends = {"difference_low": pairs["low"], "difference_high": pairs["high"], "p_holm_ends": pairs["p_ends"]}
     rows = _rows(found, pairs, winner=winner, family_told=family, **ends)
     columns = [
         Column("a", "A"),
@@ -223,6 +231,7 @@ def _pairs(found: Findings) -> Table:
         Column("task", "Task"),
         _METRIC,
         Column("n", "Common samples", "count"),
+        Column("clusters", "Clusters", "count", "samples that share a source are one cluster"),
         Column("score_a", "A, %", "score"),
         Column("score_b", "B, %", "score"),
         Column("difference", "A − B, points", "points", "with 95% paired bootstrap interval (BCa)"),
@@ -231,7 +240,12 @@ def _pairs(found: Findings) -> Table:
         Column(
             "samples_needed", "Samples to settle it", "count", "at 80% power if the difference seen is the true one"
         ),
-        Column("p", "p", "p", "exact McNemar test for metrics of 0 and 1, else paired permutation test"),
+        Column(
+            "p",
+            "p",
+            "p",
+            "paired permutation test over clusters, or exact McNemar test; ≤: so few clusters give no less",
+        ),
         Column("p_fisher", "p Fisher", "p", "unpaired, for comparison with the paper"),
         Column("family_told", "Family"),
         _NOTE,

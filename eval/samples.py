@@ -7,13 +7,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from eval.names import order_metrics, order_tasks
+from eval.names import PARTS, order_metrics, order_tasks
 
 MOST_ANSWERS = 12_000
 MOST_BYTES = 12_000_000
 LONGEST = 6000
 """Characters of an answer, a gold answer or a question in the page; a text may have four times as many."""
-_SHOWN = ("rougeL", "cosine", "json_parse_ok", "schema_ok", "entity_f1", "triple_f1", "field_f1", "faithfulness")
+_SHOWN = ("rougeL", "cosine", "json_parse_ok", "schema_ok", *(f"{part}_f1" for part in PARTS), "faithfulness")
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ samples stand in the test set's order and metrics in the order of METRICS; the s
 `jobs` is. Answers are read, scored and written in chunks, so memory does not grow with their number.
 
 Which metrics a task has follows from its card's formats: validity for JSON formats, `entity_*`, `triple_*` or `field_*`
-for the part of the record that they carry, those of eval/metrics/mentions.py for formats of mentions. Gold items are what
+for the part of the record that they carry (`entity_surface_*` and `pair_*` are entities and triples without their labels), those of eval/metrics/mentions.py for formats of mentions. Gold items are what
 the format's own parser reads from the rendered gold record, so gold and answer pass through the same code; a format of
 mentions may not hold all that the record has, so its gold is the record's mentions. The rules for no answer, unreadable
 answers and empty gold stand in `eval.metrics` and its modules.
@@ -19,8 +19,9 @@ import gc
 import io
 import os
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from etlch.embed import Embeddings
 from etlch.errors import EtlchError
 from etlch.examples import asking
 from etlch.examples.rows import Row
@@ -43,14 +45,16 @@ from eval.metrics.matching import (
     field_counts,
     field_counts_by_key,
     micro_of,
+    pair_counts,
     sample_scores,
     triple_counts,
     triple_counts_by_relation,
 )
 from eval.metrics.rouge import rouge, tokenizer_named
-from eval.metrics.similarity import Similarity
+from eval.metrics.similarity import cosine
 from eval.metrics.spans import entity_counts, entity_counts_by_type, partial_counts
 from eval.metrics.validity import validity
+from eval.names import PARTS as COUNTED
 
 RUN_COLUMNS = ("system", "base_model", "scale", "train_on", "draw", "task", "card")
 SAMPLE_COLUMNS = ("corpus", "format", "context", "source", "sample")
@@ -68,6 +72,7 @@ METRICS = (
         for part in PARTS.values()
         for name in ("tp", "pred", "gold", "f1", "tp_normalised", "f1_normalised", "tp_partial", "f1_partial")
     ),
+    *(f"{part}_{name}" for part in ("entity_surface", "pair") for name in ("tp", "pred", "gold", "f1")),
     *("entity_tp_offsets", "entity_f1_offsets"),
     *mentions.COLUMNS,
     *("faithful_found", "faithful_total", "faithfulness", "answer_chars", "prompts", "unread_prompts", "answer_tokens"),
@@ -83,6 +88,8 @@ _ROWS_A_GROUP = 200_000
 _MOST_LABELS = 10_000
 _KEYS = ["system", "base_model", "scale", "task"]
 _MATCH = {"entities": entity_counts, "triples": triple_counts, "fields": field_counts}
+_MATCH_BARE = {"entities": ("entity_surface", partial(entity_counts, by="surface")), "triples": ("pair", pair_counts)}
+"""Part of the record -> prefix and counts of its items without their labels."""
 _MATCH_BY_LABEL = {
     "entities": entity_counts_by_type,
     "triples": triple_counts_by_relation,
@@ -209,6 +216,11 @@ def _part_columns(
     for suffix, counts in kinds:
         columns[f"{name}_tp{suffix}"] = counts.tp
         columns[f"{name}_f1{suffix}"] = sample_scores(counts, readable)[2]
+    if part in _MATCH_BARE:
+        name, count = _MATCH_BARE[part]
+        bare = count(wanted, found)
+        columns |= {f"{name}_tp": bare.tp, f"{name}_pred": bare.predicted, f"{name}_gold": bare.gold}
+        columns[f"{name}_f1"] = sample_scores(bare, readable)[2]
     return columns
 
 
@@ -225,11 +237,13 @@ def score_runs(
     runs: Sequence[Run],
     gold: dict[str, Gold],
     tokenizer: str = "char",
-    similarity: Similarity | None = None,
+    embeddings: Embeddings | None = None,
     jobs: int = 1,
     progress: Progress | None = None,
+    unread: Collection[str] = (),
 ) -> Iterator[Block]:
-    """Score runs chunk by chunk, in the order given. `progress` is told how many answers are done.
+    """Score runs chunk by chunk, in the order given. `progress` is told how many answers are done. Tasks that are `unread`
+    by the encoder of `embeddings` get no `cosine`.
 
     Raises EtlchError for answers that do not fit their gold (see `eval.answers.read_answers`).
     """
@@ -237,15 +251,21 @@ def score_runs(
     chunks = ((run, chunk) for run in runs for chunk in _chunks(read_answers(run, gold[run.card])))
     done = 0
     for run, chunk, (columns, labels, confusions) in _scored(chunks, gold, tokenizer, jobs):
-        if similarity is not None:
+        if embeddings is not None and run.task not in unread:
             golds = ["\n".join(gold_text(row, a.record) for row in a.rows) for a in chunk]
-            columns["cosine"] = similarity.cosine(golds, [a.text for a in chunk])
+            vectors = partial(embeddings.of, progress=_share(progress, done, len(chunk)))
+            columns["cosine"] = cosine(golds, [a.text for a in chunk], vectors)
         if tokens := _tokens_a_row(run):
             columns["answer_tokens"] = np.array([tokens * len(a.rows) for a in chunk])
         done += len(chunk)
         if progress:
             progress(done)
         yield Block(run, chunk, _ordered(columns), labels, confusions)
+
+
+def _share(progress: Progress | None, done: int, answers: int) -> Callable[[int, int], None] | None:
+    """Told how many of some texts are encoded, tells how many of so many answers, behind those that are done, are."""
+    return progress and (lambda texts, of: progress(done + answers * texts // of))
 
 
 def _tokens_a_row(run: Run) -> float:
@@ -350,7 +370,7 @@ class Summary:
         present = {column for row in rows for column in row}
         head = [*_KEYS, "samples", "unanswered", "invalid"]
         order = head + [name for metric in METRICS for name in (metric, f"{metric}_macro")]
-        for part in PARTS.values():
+        for part in COUNTED:
             order.insert(order.index(f"{part}_f1"), f"{part}_precision")
             order.insert(order.index(f"{part}_f1"), f"{part}_recall")
         extra = sorted(present - set(order))
@@ -364,7 +384,7 @@ class Summary:
         row["unanswered"] = samples - round(total.get("answered", samples))
         row["invalid"] = samples - round(total.get("readable", samples))
         row |= {metric: value / count if count else float("nan") for metric, (value, count) in sums.items()}
-        for part in PARTS.values():
+        for part in COUNTED:
             if f"{part}_tp" not in total:
                 continue
             weight = total[f"{part}_pred"] + total[f"{part}_gold"]

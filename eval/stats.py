@@ -1,7 +1,8 @@
 """Statistics on the tidy table: paired differences with intervals and tests, Holm, how much data, how many samples.
 
 Everything is computed on the samples that both systems have, is seeded, and never drops a comparison silently: what
-could not be computed is said in the column `note`.
+could not be computed is said in the column `note`. Samples that share a source are no independent evidence: they are one
+cluster, and intervals and tests resample clusters (of one sample each where the table names no source).
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ from etlch.errors import EtlchError
 from eval.names import BINARY, PARTS, ladders, order_metrics, systems_of, tasks_of
 
 RESAMPLES = 9999
+FEW = 20
+"""With fewer clusters intervals are rough and tests coarse, which is said."""
 LEVEL, ALPHA, POWER = 0.95, 0.05, 0.8
 _EXACT_UP_TO = 13
 _CELLS = 8_000_000
@@ -53,6 +56,8 @@ class Scores:
     values: np.ndarray
     present: np.ndarray
     """present[sample, system]: the system has at least one row for the sample."""
+    clusters: np.ndarray
+    """clusters[sample]: a number that is the same for samples of the same sources."""
 
     def sources(self, metric: str) -> tuple[str, ...]:
         """The tidy metrics that make a score: those of _POOLED where the task has them, else one whose mean it is."""
@@ -66,6 +71,10 @@ class Scores:
     def whole(self, metric: str) -> np.ndarray:
         """sample x system: is there a value of everything that makes the score?"""
         return np.isfinite(self.of(self.sources(metric))).all(axis=0)
+
+    def count(self, mask: np.ndarray) -> int:
+        """How many clusters the samples of a mask are in."""
+        return len(np.unique(self.clusters[mask]))
 
 
 def load_scores(tidy: pd.DataFrame) -> list[Scores]:
@@ -94,8 +103,40 @@ def load_scores(tidy: pd.DataFrame) -> list[Scores]:
         values[~np.isfinite(values)] = np.nan
         present = np.zeros(values.shape[1:], dtype=bool)
         present[s, k] = True
-        result.append(Scores(task, systems, metrics, values, present))
+        result.append(Scores(task, systems, metrics, values, present, clusters_of(_said(part, samples))))
     return result
+
+
+def _said(part: pd.DataFrame, samples: list[Any]) -> list[str]:
+    """The source of each sample; all of them where the rows of a sample say different ones."""
+    if "source" not in part:
+        return [""] * len(samples)
+    pairs = part[["sample", "source"]].drop_duplicates().dropna().astype({"source": str}).sort_values("source")
+    joined = pairs.groupby("sample", observed=True)["source"].agg("+".join)
+    return joined.reindex(samples).fillna("").tolist()
+
+
+def clusters_of(sources: Sequence[str]) -> np.ndarray:
+    """A number a sample, the same for samples that share a topic, directly or through others; numbers rise from 0.
+
+    `+` stands between the topics of a source: `knowledge/a+knowledge/b`, or `knowledge/a+b` for short. A sample without a
+    source is a cluster of its own.
+    """
+    above = list(range(len(sources)))
+
+    def top(n: int) -> int:
+        while above[n] != n:
+            above[n] = n = above[above[n]]
+        return n
+
+    first: dict[str, int] = {}
+    for n, source in enumerate(sources):
+        folder = ""
+        for topic in filter(None, source.split("+")):
+            folder, _, name = topic.rpartition("/") if "/" in topic else (folder, "", topic)
+            low, high = sorted((top(n), top(first.setdefault(f"{folder}/{name}", n))))
+            above[high] = low
+    return np.unique([top(n) for n in range(len(sources))], return_inverse=True)[1]
 
 
 def scored_metrics(scores: Scores, rates: bool = False) -> list[str]:
@@ -111,8 +152,8 @@ def scored_metrics(scores: Scores, rates: bool = False) -> list[str]:
     return order_metrics([*names, *(f"{metric}_macro" if metric in pooled else metric for metric in own)])
 
 
-def _statistic(sums: np.ndarray, n: int) -> np.ndarray:
-    """The score from sums over samples (source first): mean, ratio, or micro F1 = 2 tp / (pred + gold).
+def _statistic(sums: np.ndarray, n: int | np.ndarray) -> np.ndarray:
+    """The score from sums over n samples (source first): mean, ratio, or micro F1 = 2 tp / (pred + gold).
 
     0/0 is the mean of the samples' own values where these are among the sources (the rule of eval.scores), else 0.
     """
@@ -128,7 +169,7 @@ def _statistic(sums: np.ndarray, n: int) -> np.ndarray:
 
 
 def _weights(n: int, resamples: int, seed: int) -> Iterator[np.ndarray]:
-    """How often each of n samples is drawn in each bootstrap resample, in blocks of rows (resample x sample)."""
+    """How often each of n clusters is drawn in each bootstrap resample, in blocks of rows (resample x cluster)."""
     rng = np.random.default_rng(seed)
     for rows in _block_sizes(resamples, n):
         drawn = rng.integers(0, n, (rows, n))
@@ -137,7 +178,7 @@ def _weights(n: int, resamples: int, seed: int) -> Iterator[np.ndarray]:
 
 
 def _swaps(n: int, resamples: int, seed: int) -> Iterator[np.ndarray]:
-    """Which samples change sides in each permutation (1 or 0), in blocks; all 2**n of them when n is small."""
+    """Which clusters change sides in each permutation (1 or 0), in blocks; all 2**n of them when n is small."""
     if n <= _EXACT_UP_TO:
         yield (np.arange(2**n)[:, None] >> np.arange(n) & 1).astype(float)
         return
@@ -147,7 +188,7 @@ def _swaps(n: int, resamples: int, seed: int) -> Iterator[np.ndarray]:
 
 
 def _block_sizes(resamples: int, n: int) -> list[int]:
-    """Rows of each block. Above 30,000 samples fewer resamples (never under 999) give intervals as narrow in less time."""
+    """Rows of each block. Above 30,000 clusters fewer resamples (never under 999) give intervals as narrow in less time."""
     rows = min(resamples, max(999, resamples * 30_000 // n))
     size = max(1, min(rows, _CELLS // n))
     return [min(size, rows - start) for start in range(0, rows, size)]
@@ -168,7 +209,8 @@ Job = tuple[Any, ...]
 class _Sampled:
     """Systems on the samples of a mask, where all the metrics asked for have values.
 
-    All metrics are resampled together, once: they share their sources, and each system stands in many pairs.
+    All metrics are resampled together, once: they share their sources, and each system stands in many pairs. What a
+    score is made of is summed in each cluster first; the sums are what is resampled.
     """
 
     def __init__(self, scores: Scores, mask: np.ndarray, jobs: Sequence[Job], resamples: int, seed: int):
@@ -179,6 +221,13 @@ class _Sampled:
         values = scores.of(self._names)[:, mask][..., self.systems]
         # a system may lack a metric that nobody asks for here
         self._values = np.nan_to_num(values.transpose(0, 2, 1).copy())
+        clusters = scores.clusters[mask]
+        order = np.argsort(clusters, kind="stable")
+        starts = np.flatnonzero(np.diff(clusters[order], prepend=-1))
+        self.sizes = np.diff(starts, append=self.n)
+        self.clusters = len(starts)
+        alone = self.clusters == self.n
+        self._totals = self._values if alone else np.add.reduceat(self._values[..., order], starts, axis=2)
         self._resamples, self._seed = resamples, seed
 
     def values(self, metric: str) -> np.ndarray:
@@ -186,40 +235,42 @@ class _Sampled:
         return self._values[self._at(metric)]
 
     def moved(self, metric: str) -> np.ndarray:
-        """Sums over the samples that change sides: source x system x permutation."""
-        return self._moved[self._at(metric)]
+        """Sums over the clusters that change sides: source x system x permutation."""
+        return self._moved[0][self._at(metric)]
 
     def statistics(self, metric: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """The score of each system: as observed, with each sample left out, and in each bootstrap resample.
+        """The score of each system: as observed, with each cluster left out, and in each bootstrap resample.
 
-        The same samples are drawn for every system. With one sample there is only what is observed.
+        The same clusters are drawn for every system. With one cluster there is only what is observed.
         """
-        values = self.values(metric)
-        sums = values.sum(axis=2)
+        totals = self._totals[self._at(metric)]
+        sums = totals.sum(axis=2)
         observed = _statistic(sums, self.n)
-        if self.n == 1:
+        if self.clusters == 1:
             return observed, observed[:, None], observed[:, None]
-        left_out = _statistic(sums[..., None] - values, self.n - 1)
-        return observed, left_out, _statistic(self._drawn[self._at(metric)], self.n)
+        left_out = _statistic(sums[..., None] - totals, self.n - self.sizes)
+        drawn, sizes = self._drawn
+        return observed, left_out, _statistic(drawn[self._at(metric)], sizes)
 
     def _at(self, metric: str) -> list[int]:
         return [self._names.index(name) for name in self._sources[metric]]
 
     @cached_property
-    def _drawn(self) -> np.ndarray:
+    def _drawn(self) -> tuple[np.ndarray, np.ndarray]:
         return self._sums(_weights)
 
     @cached_property
-    def _moved(self) -> np.ndarray:
+    def _moved(self) -> tuple[np.ndarray, np.ndarray]:
         return self._sums(_swaps)
 
-    def _sums(self, blocks: Blocks) -> np.ndarray:
-        """source x system x resample, in one product a block."""
+    def _sums(self, blocks: Blocks) -> tuple[np.ndarray, np.ndarray]:
+        """source x system x resample, in one product a block; and how many samples are in each resample."""
         # small ones are drawn once for all tasks; large ones are drawn again, to bound memory
-        draw = _kept if self.n * self._resamples <= _CELLS else lambda blocks, *how: blocks(*how)
-        columns = self._values.reshape(-1, self.n)
-        sums = [columns @ block.T for block in draw(blocks, self.n, self._resamples, self._seed)]
-        return np.concatenate(sums, axis=1).reshape(*self._values.shape[:2], -1)
+        draw = _kept if self.clusters * self._resamples <= _CELLS else lambda blocks, *how: blocks(*how)
+        columns = np.vstack([self._totals.reshape(-1, self.clusters), self.sizes])
+        sums = [columns @ block.T for block in draw(blocks, self.clusters, self._resamples, self._seed)]
+        *sums, sizes = np.concatenate(sums, axis=1)
+        return np.array(sums).reshape(*self._totals.shape[:2], -1), sizes
 
 
 def _by_samples(
@@ -237,7 +288,7 @@ def _by_samples(
 
 
 def _acceleration(left_out: np.ndarray) -> np.ndarray:
-    """BCa acceleration from leave-one-out statistics (row: comparison, column: sample left out); 0 without variance."""
+    """BCa acceleration from leave-one-out statistics (row: comparison, column: cluster left out); 0 without variance."""
     centred = left_out.mean(axis=1, keepdims=True) - left_out
     square = (centred**2).sum(axis=1)
     flat = square <= _TINY**2
@@ -249,7 +300,8 @@ def _bca(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Bias-corrected and accelerated bootstrap interval (Efron 1987), as scipy.stats.bootstrap computes it.
 
-    distribution: comparison x resample. One without spread gives the observed value itself, one sample no interval.
+    The level is widened as Student's t and the variance's divisor ask for k clusters (Hesterberg 2015, section 3.3.2):
+    z becomes sqrt(k / (k - 1)) * t(k - 1). distribution: comparison x resample. One without spread gives the observed value itself, one cluster no interval.
     """
     count = distribution.shape[1]
     if count == 1:
@@ -259,7 +311,9 @@ def _bca(
     # a resample is never all on one side of the estimate unless it is degenerate; half a count keeps z0 finite
     share = np.clip((below + up_to) / (2 * count), 0.5 / count, 1 - 0.5 / count)
     z0 = special.ndtri(share)
-    z = z0 + special.ndtri([[(1 - level) / 2], [(1 + level) / 2]])
+    clusters = left_out.shape[1]
+    half = (clusters / (clusters - 1)) ** 0.5 * special.stdtrit(clusters - 1, (1 + level) / 2)
+    z = z0 + np.array([[-half], [half]])
     at = special.ndtr(z0 + z / (1 - _acceleration(left_out) * z)) * (count - 1)
     floor = np.clip(np.floor(at).astype(int), 0, count - 1)
     above = np.minimum(floor + 1, count - 1)
@@ -277,11 +331,11 @@ def _bca(
 
 
 def intervals(tidy: pd.DataFrame, *, resamples: int = RESAMPLES, seed: int = 0) -> pd.DataFrame:
-    """The score of each system on each task and metric with a BCa bootstrap interval over samples.
+    """The score of each system on each task and metric with a BCa bootstrap interval over clusters.
 
-    Columns: those of eval.names.systems_of, task, metric, n, no_value (samples without a value for the metric), score, low,
-    high, note. A system without the task or metric has a row that says so. For metrics of 0 and 1, none or all of n gets
-    Clopper and Pearson's exact interval.
+    Columns: those of eval.names.systems_of, task, metric, n, clusters, no_value (samples without a value for the metric),
+    score, low, high, note. A system without the task or metric has a row that says so. For metrics of 0 and 1, none or all
+    gets Clopper and Pearson's exact interval for as many trials as there are clusters.
     """
     systems = systems_of(tidy).to_dict("records")
     rows = []
@@ -291,21 +345,26 @@ def intervals(tidy: pd.DataFrame, *, resamples: int = RESAMPLES, seed: int = 0) 
         for sampled, metric, jobs in _by_samples(scores, wanted, resamples, seed):
             score, *more = sampled.statistics(metric)
             low, high = _bca(score, *more, LEVEL)
-            if metric in BINARY and sampled.n > 1:
-                # Clopper and Pearson's for none or all of n, where resampling cannot show any doubt
-                doubt = 1 - ((1 - LEVEL) / 2) ** (1 / sampled.n)
+            if metric in BINARY and sampled.clusters > 1:
+                # Clopper and Pearson's for none or all, where resampling cannot show any doubt
+                doubt = 1 - ((1 - LEVEL) / 2) ** (1 / sampled.clusters)
                 low, high = np.where(score == 1, 1 - doubt, low), np.where(score == 0, doubt, high)
             numbers = dict(zip(sampled.systems, zip(score, low, high, strict=True), strict=True))
-            found |= {(metric, k): (sampled.n, *numbers[k]) for _, k in jobs}
+            found |= {(metric, k): (sampled.n, sampled.clusters, *numbers[k]) for _, k in jobs}
         for metric, k in wanted:
-            n, score, low, high = found.get((metric, k), (0, np.nan, np.nan, np.nan))
+            n, clusters, score, low, high = found.get((metric, k), (0, 0, np.nan, np.nan, np.nan))
             present = int(scores.present[:, k].sum())
-            note = "one sample: no interval" if n == 1 else ""
+            note = f"{_lone(n)}: no interval" if clusters == 1 else ""
             if not n:
                 note = "not computed" if present else "no answers for this task"
-            row = systems[k] | {"task": scores.task, "metric": metric, "n": n, "no_value": present - n}
-            rows.append(row | {"score": score, "low": low, "high": high, "note": note})
+            row = systems[k] | {"task": scores.task, "metric": metric, "n": n, "clusters": clusters}
+            row |= {"no_value": present - n, "score": score, "low": low, "high": high}
+            rows.append(row | {"note": note})
     return pd.DataFrame(rows)
+
+
+def _lone(n: int) -> str:
+    return "one sample" if n == 1 else f"all {n:,} samples share their source"
 
 
 # -- pairs --------------------------------------------------------------------------------------------------------
@@ -320,16 +379,17 @@ def comparisons(
 ) -> pd.DataFrame:
     """Every pair of systems on every task and metric, on the samples that both have.
 
-    Columns: task, metric, a, b, n (common samples with a value), n_a, n_b (samples of each), score_a, score_b,
-    difference (a - b), low, high (paired BCa bootstrap); p (exact McNemar for metrics of 0 and 1, else the paired
-    permutation test, two-sided), p_fisher (Fisher's exact test, two-sided, for metrics of 0 and 1: it ignores the
-    pairing and stands for comparison with the ETLCH paper), family, family_size, p_holm, verdict (`a`, `b`, `undecided`
+    Columns: task, metric, a, b, n (common samples with a value), clusters (of them), n_a, n_b (samples of each), score_a,
+    score_b, difference (a - b), low, high (paired BCa bootstrap over clusters); p (the paired permutation test, two-sided:
+    clusters change sides; exact McNemar for metrics of 0 and 1 where each sample is a cluster), p_ends (p is the smallest
+    that so few clusters can give), p_fisher (Fisher's exact test, two-sided, for metrics of 0 and 1: it ignores pairs and
+    clusters and stands for comparison with the ETLCH paper), family, family_size, p_holm, verdict (`a`, `b`, `undecided`
     or `untested`), samples_needed, note.
 
     A family is one task and metric over all pairs compared; p_holm is Holm's adjusted p within it. samples_needed is
-    the number of samples at which a two-sided paired test at 0.05 / family_size has a power of 0.8 if the difference seen
-    is the true one; it is given for undecided comparisons only. The micro F1 (`<part>_f1`) is resampled and permuted over
-    samples of counts.
+    the number of samples, as many a cluster as here, at which a two-sided paired test at 0.05 / family_size has a power of
+    0.8 if the difference seen is the true one; it is given for undecided comparisons only. The micro F1 (`<part>_f1`) is
+    resampled and permuted over clusters of counts.
     """
     names = systems_of(tidy)["system"].tolist()
     chosen = [(b, a) for a, b in combinations(names, 2)] if pairs is None else list(pairs)
@@ -348,8 +408,8 @@ def comparisons(
 
 
 _COLUMNS = [
-    *("task", "metric", "a", "b", "n", "n_a", "n_b", "score_a", "score_b", "difference", "low", "high"),
-    *("p", "p_fisher", "family", "family_size", "p_holm", "verdict", "samples_needed", "note"),
+    *("task", "metric", "a", "b", "n", "clusters", "n_a", "n_b", "score_a", "score_b", "difference", "low", "high"),
+    *("p", "p_ends", "p_fisher", "family", "family_size", "p_holm", "verdict", "samples_needed", "note"),
 ]
 
 
@@ -360,7 +420,9 @@ def _compared(scores: Scores, jobs: list[Job], level: float, seed: int) -> dict[
         found = scores.whole(metric)
         (name_a, n_a), (name_b, n_b) = ((scores.systems[k], int(scores.present[:, k].sum())) for k in pair)
         row = {"task": scores.task, "metric": metric, "a": name_a, "b": name_b, "n_a": n_a, "n_b": n_b}
-        row |= {"n": int(found[:, pair].all(axis=1).sum()), "family": f"{scores.task}, {metric}"}
+        both = found[:, pair].all(axis=1)
+        row |= {"n": int(both.sum()), "clusters": scores.count(both), "p_ends": False}
+        row["family"] = f"{scores.task}, {metric}"
         rows[metric, *pair] = row | {"note": _pair_note(scores, pair, found)}
     for sampled, metric, group in _by_samples(scores, jobs, RESAMPLES, seed):
         for job, numbers in zip(group, _numbers(sampled, metric, group, level), strict=True):
@@ -380,14 +442,14 @@ def _pair_note(scores: Scores, pair: Sequence[int], found: np.ndarray) -> str:
         notes.append(f"different test sets: {common} common samples of {sizes[0]} and {sizes[1]}")
     if n < common:
         notes.append(f"{common - n} common samples without a value")
-    if n == 1:
-        notes.append("one sample: no interval, no test")
+    if scores.count(found[:, pair].all(axis=1)) == 1:
+        notes.append(f"{_lone(n)}: no interval, no test")
     return "; ".join(notes)
 
 
 def _numbers(sampled: _Sampled, metric: str, jobs: Sequence[Job], level: float) -> list[dict[str, Any]]:
     """The numbers of the comparisons (metric, a, b) on the same samples."""
-    n, values = sampled.n, sampled.values(metric)
+    n, values, clusters = sampled.n, sampled.values(metric), sampled.clusters
     sides = np.array([[sampled.systems.index(k) for k in pair] for _, *pair in jobs]).T
     a, b = values[:, sides[0]], values[:, sides[1]]
     found = sampled.statistics(metric)
@@ -396,26 +458,33 @@ def _numbers(sampled: _Sampled, metric: str, jobs: Sequence[Job], level: float) 
     zero = np.full(len(single), len(values) == 1) & ~a[0].any(axis=1)
     equal = (a == b).all(axis=(0, 2))
     columns["equal"] = np.where(equal, np.where(zero, "all scores zero", "equal on every sample"), "").tolist()
-    if n > 1:
+    if clusters > 1:
         columns["low"], columns["high"] = _bca(single, left_out, drawn, level)
-        # of the difference, for one sample
-        own = len(values) == 1
-        columns["spread"] = (a[0] - b[0]).std(axis=1, ddof=1) if own else drawn.std(axis=1, ddof=1) * n**0.5
+        # of the difference, for one sample: the jackknife's standard error times the root of n
+        variance = left_out.var(axis=1) * (clusters - 1)
+        columns["spread"] = np.sqrt(variance * n)
+        yes_a, yes_b = a[0] > 0, b[0] > 0
         if metric in BINARY:
-            yes_a, yes_b = a[0] > 0, b[0] > 0
-            columns["p"] = mcnemar_exact((yes_a & ~yes_b).sum(axis=1), (yes_b & ~yes_a).sum(axis=1))
             columns["p_fisher"] = [_fisher(int(x.sum()), int(y.sum()), n) for x, y in zip(yes_a, yes_b, strict=True)]
+        if metric in BINARY and clusters == n:
+            columns["p"] = mcnemar_exact((yes_a & ~yes_b).sum(axis=1), (yes_b & ~yes_a).sum(axis=1))
         else:
-            columns["p"] = _permutation(values.sum(axis=2)[..., None], sampled.moved(metric), sides, single, n)
+            columns["p"] = _permutation(sampled, metric, sides, single)
+            columns["p_ends"] = columns["p"] <= 2.0 ** (1 - clusters) * (1 + _TINY)
     return pd.DataFrame(columns).to_dict("records")
 
 
-def _permutation(sums: np.ndarray, moved: np.ndarray, sides: np.ndarray, observed: np.ndarray, n: int) -> np.ndarray:
-    """Two-sided paired permutation test: the systems' answers change sides sample by sample.
+def _permutation(sampled: _Sampled, metric: str, sides: np.ndarray, observed: np.ndarray) -> np.ndarray:
+    """Two-sided paired permutation test: the systems' answers change sides cluster by cluster.
 
-    All 2**n permutations for n <= 13, else random ones with (hits + 1) / (permutations + 1).
+    All 2**k permutations for k <= 13 clusters, else random ones with (hits + 1) / (permutations + 1). Where none of these
+    is as far out as what is observed, p is the tail of a normal distribution with their standard deviation, so that it can
+    stand Holm's correction over hundreds of pairs. Sums of random signs have lighter tails, so it is too large rather than
+    too small. It is never below 2 / 2**k, the smallest that all permutations would give.
     """
-    stayed = sums - moved
+    n, clusters = sampled.n, sampled.clusters
+    moved = sampled.moved(metric)
+    stayed = sampled.values(metric).sum(axis=2)[..., None] - moved
     if len(moved) == 1:
         lead = (stayed - moved)[0]
         statistic = (lead[sides[0]] - lead[sides[1]]) / n
@@ -423,7 +492,12 @@ def _permutation(sums: np.ndarray, moved: np.ndarray, sides: np.ndarray, observe
         statistic = _statistic(stayed[:, sides[0]] + moved[:, sides[1]], n)
         statistic -= _statistic(stayed[:, sides[1]] + moved[:, sides[0]], n)
     hits = (np.abs(statistic) >= np.abs(observed)[:, None] - _TINY).sum(axis=1)
-    return hits / 2**n if n <= _EXACT_UP_TO else (hits + 1) / (statistic.shape[1] + 1)
+    if clusters <= _EXACT_UP_TO:
+        return hits / 2**clusters
+    p = (hits + 1) / (statistic.shape[1] + 1)
+    spread = np.sqrt((statistic**2).mean(axis=1))
+    tail = 2 * special.ndtr(-np.abs(observed) / np.maximum(spread, _TINY))
+    return np.maximum(np.where(hits == 0, np.minimum(p, tail), p), 2.0 ** (1 - clusters))
 
 
 def mcnemar_exact(only_a: np.ndarray, only_b: np.ndarray) -> np.ndarray:
@@ -488,7 +562,7 @@ def enough_data(tidy: pd.DataFrame, margin: float = 0.02) -> pd.DataFrame:
     """The smallest scale that is not worse than the largest one by more than `margin`, for each ladder (see systems_of).
 
     A scale is non-inferior when the lower end of the one-sided 95% bootstrap bound of (scale - largest) is above -margin. `enough` marks the smallest scale that is non-inferior and above which every scale is too. Columns:
-    base_model, ladder, task, metric, scale, system, largest, n, score, difference, bound, margin, non_inferior, enough,
+    base_model, ladder, task, metric, scale, system, largest, largest_system, n, score, difference, bound, margin, non_inferior, enough,
     note. The largest scale is non-inferior to itself; where it alone is, more data may still help.
     """
     rows: list[dict[str, Any]] = []
@@ -499,7 +573,10 @@ def enough_data(tidy: pd.DataFrame, margin: float = 0.02) -> pd.DataFrame:
         pairs = [(name, largest) for name in smaller]
         # the lower end of a two-sided 90% interval is the one-sided 95% bound
         table = comparisons(tidy[tidy["system"].isin(scales)], pairs=pairs, level=2 * LEVEL - 1)
-        about = part[["base_model", "ladder"]].iloc[0].to_dict() | {"largest": scales[largest]}
+        about = part[["base_model", "ladder"]].iloc[0].to_dict() | {
+            "largest": scales[largest],
+            "largest_system": largest,
+        }
         for _, group in table.groupby(["task", "metric"], sort=False):
             steps = _steps(group.to_dict("records"), largest, margin)
             rows += (about | step | {"scale": scales[step["system"]]} for step in steps)
@@ -507,8 +584,8 @@ def enough_data(tidy: pd.DataFrame, margin: float = 0.02) -> pd.DataFrame:
 
 
 _ENOUGH = [
-    *("base_model", "ladder", "task", "metric", "scale", "system", "largest", "n", "score", "difference", "bound"),
-    *("margin", "non_inferior", "enough", "note"),
+    *("base_model", "ladder", "task", "metric", "scale", "system", "largest", "largest_system", "n", "score"),
+    *("difference", "bound", "margin", "non_inferior", "enough", "note"),
 ]
 
 

@@ -17,7 +17,7 @@ class Column:
     """A column of a shown table.
 
     kind: `text`; `count`; `score` (share shown in percent, with `<key>_low` and `<key>_high` where the row has them);
-    `points` (difference of shares in percentage points, likewise); `p`.
+    `points` (difference of shares in percentage points, likewise); `p` (with `<key>_ends`, see `p_text`).
     """
 
     key: str
@@ -47,9 +47,9 @@ class Table:
         ]
 
 
-def p_text(p: float) -> str:
-    """A p-value in three decimals."""
-    return "<0.001" if p < 0.001 else f"{p:.3f}"
+def p_text(p: float, ends: bool = False) -> str:
+    """A p-value in three decimals; ends: the test cannot give a smaller one, so it is shown as at most that."""
+    return "<0.001" if p < 0.001 else f"{'≤' * bool(ends)}{p:.3f}"
 
 
 def percent(share: float, signed: bool = False) -> str:
@@ -69,7 +69,7 @@ def cell(row: dict[str, Any], column: Column) -> tuple[str, str]:
         span = "" if any(map(pd.isna, ends)) else f"[{', '.join(percent(end, signed) for end in ends)}]"
         return percent(value, signed), span
     if column.kind == "p":
-        return p_text(value), ""
+        return p_text(value, row.get(f"{column.key}_ends", False)), ""
     return f"{int(value):,}" if column.kind == "count" else str(value), ""
 
 

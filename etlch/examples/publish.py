@@ -1,6 +1,6 @@
 """`etlch push-data`: the built data as Hugging Face data sets, one config a task, with a card; to the Hub or a folder.
 
-Splits are `train` (the largest scale; a smaller one is its beginning, so `train[:300]`) and `test`. The config
+Splits are `train` (the largest scale; a smaller one is its beginning, so `train[:300]`), `validation` where there is one, and `test`. The config
 `records` holds the gold with offsets, under the same ids.
 """
 
@@ -54,10 +54,8 @@ def build(root: Path, cards: list[Card]) -> dict[str, DatasetDict]:
 
 def _task_rows(root: Path, card: Card) -> dict[str, list[dict[str, Any]]]:
     parts = {"train": card.scales[-1]} if card.scales else {}
-    return {
-        split: _json(root / "data" / card.family / f"{card.stem}_{part}.json")
-        for split, part in {**parts, "test": "test"}.items()
-    }
+    parts |= {split: split for split in ("validation", "test") if getattr(card, split)}
+    return {split: _json(root / "data" / card.family / f"{card.stem}_{part}.json") for split, part in parts.items()}
 
 
 def _json(path: Path) -> list[dict[str, Any]]:
@@ -73,10 +71,10 @@ def _json(path: Path) -> list[dict[str, Any]]:
 
 
 def _record_rows(root: Path, cards: list[Card]) -> dict[str, list[dict[str, Any]]]:
-    splits: dict[str, dict[str, dict[str, Any]]] = {"train": {}, "test": {}}
+    splits: dict[str, dict[str, dict[str, Any]]] = {"train": {}, "validation": {}, "test": {}}
     for card in cards:
-        for split, path in (("train", card.train), ("test", card.test)):
-            if split == "test" or card.scales:
+        for split, path in (("train", card.train), ("validation", card.validation), ("test", card.test)):
+            if path and (split != "train" or card.scales):
                 splits[split] |= {record.id: _record_row(record) for record in read_records(root / path)}
     return {split: list(rows.values()) for split, rows in splits.items() if rows}
 

@@ -152,7 +152,7 @@ class Extractor:
         )
 
     def _read(self, made: Made, text: str) -> Parsed:
-        parsed = self.card.parse(made.answer, self._record(text))
+        parsed = values.naming(self.card.parse(made.answer, self._record(text)))
         if made.ended:
             return parsed
         status = "repaired" if parsed.status == "ok" else parsed.status

@@ -8,6 +8,7 @@ from typing import Any
 
 from etlch.formats import Parsed
 from etlch.formats.align import align
+from etlch.formats.surface import names
 from etlch.records import Entity, Record, Triple
 
 Span = tuple[int, int]
@@ -98,6 +99,24 @@ class Extraction:
         if self.part == "triples":
             return row | {"triples": [triple.to_dict() for triple in self.triples]}
         return row | {"values": [value.to_dict() for value in self.values]}
+
+
+def naming(parsed: Parsed) -> Parsed:
+    """An answer without the values that name nothing (punctuation, a single function word) and the triples that have
+    one, which is a problem."""
+    texts = [entity.text for entity in parsed.entities] + [text for _, values in parsed.fields for text in values]
+    texts += [end for triple in parsed.triples for end in (triple.head, triple.tail)]
+    nothing = list(dict.fromkeys(text for text in texts if not names(text)))
+    if not nothing:
+        return parsed
+    return replace(
+        parsed,
+        status="repaired" if parsed.status == "ok" else parsed.status,
+        problems=(*parsed.problems, f"left out, for it names nothing: {', '.join(map(repr, nothing))[:40]}"),
+        entities=tuple(entity for entity in parsed.entities if names(entity.text)),
+        fields=tuple((key, tuple(filter(names, values))) for key, values in parsed.fields),
+        triples=tuple(triple for triple in parsed.triples if names(triple.head) and names(triple.tail)),
+    )
 
 
 def placed(parsed: Parsed, text: str, start: int) -> tuple[list[Value], list[Relation]]:

@@ -3,7 +3,8 @@
 Terms are taken in the order of the answer. Each gets the first place that no earlier term has claimed
 
 1. where it stands letter for letter;
-2. else where it stands when both are normalised: NFKC, case folded, white space reduced to single blanks;
+2. else where it stands when both are normalised: NFKC, case folded, white space reduced to single blanks, all middle
+   dots one sign, signs that nobody sees left out (etlch/formats/surface.py);
 3. else, where it stands nowhere in one piece, its words in order with others between them, as close together as they
    come: a discontinuous mention is written as its fragments with blanks between;
 4. else the first of these places that no term *of the same type* has claimed (one place, two types);
@@ -21,6 +22,7 @@ from bisect import bisect_left
 from collections.abc import Iterable
 from functools import lru_cache
 
+from etlch.formats.surface import one_sign
 from etlch.records import Entity
 
 Span = tuple[int, int]
@@ -187,6 +189,4 @@ def _folded(term: str) -> str:
 
 
 def _normal(text: str) -> str:
-    if text.isascii():
-        return text.lower()
-    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
+    return text.lower() if text.isascii() else unicodedata.normalize("NFKC", one_sign(text).casefold())

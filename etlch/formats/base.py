@@ -7,6 +7,7 @@ unknown types, repeated mentions and the status are done here, once for all of t
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
@@ -200,19 +201,25 @@ def outermost_first(entities: Iterable[Entity]) -> list[Entity]:
     return sorted(entities, key=lambda entity: (entity.spans[0][0], -entity.spans[0][1]))
 
 
+_OPENING = re.compile(r"(?:[\s*_]*+(?:answer|答案)[\s*_]*+[:：][*_]*+)++", re.I)
+
+
 def after_opening(text: str, problems: Problems) -> str:
     """An answer without `Answer:` and the one blank or line break behind it; its absence is a problem."""
-    if not text.startswith("Answer:"):
-        stripped = text.lstrip()
+    if text.startswith("Answer:"):
+        start = 7
+    else:
         problems.add("`Answer:` is missing or not at the beginning")
-        if not stripped.startswith("Answer:"):
+        match = _OPENING.match(text)
+        if not match:
             return text
-        text = stripped
-    return text[8:] if text[7:8] in (" ", "\n") else text[7:]
+        start = match.end()
+    return text[start + (text[start : start + 1] in (" ", "\n")) :]
 
 
 def _checked(found: Iterable[Entity], schema: Schema, can: Can, problems: Problems) -> tuple[Entity, ...]:
-    """Report types that were not asked for (they are kept: what was answered is scored); drop repeated mentions."""
+    """Report types that were not asked for and, where an answer says where, the same mention again. All are kept: what
+    was answered is scored."""
     entities = tuple(found)
     if schema.keys:
         known = set(schema.keys)
@@ -220,8 +227,12 @@ def _checked(found: Iterable[Entity], schema: Schema, can: Can, problems: Proble
             if entity.type not in known:
                 problems.add("type that was not asked for", entity.type)
     if can.offsets:
-        once = tuple(dict.fromkeys(entities))
-        if len(once) < len(entities):
-            problems.add(f"{len(entities) - len(once)} mentions stand twice; kept once")
-        return once
+        again(entities, problems)
     return entities
+
+
+def again(items: Sequence[object], problems: Problems) -> None:
+    """Report items that stand once more; they are kept: what is answered often is counted often."""
+    more = len(items) - len(set(items))
+    if more:
+        problems.add(f"the same again ({more:,} in all)")

@@ -27,6 +27,7 @@ _HAN_KANA = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U00
 _TOKEN = re.compile(rf"[{_HAN_KANA}]|[^\s{_HAN_KANA}]+")
 _IN_TAG = re.compile(r"[\s\\]")
 _LAYER = re.compile(r"\s*+Layer ([0-9]{1,9}):(.*)", re.S)
+_LOOSE = re.compile(r"\W*+(?:(?:answer|答案)\W++)*+layer\W*+([0-9]{1,9})[\s*_]*+[:：][*_]*+(.*)", re.S | re.I)
 
 
 def tokens(source: str) -> list[tuple[int, int]]:
@@ -63,10 +64,11 @@ class Layers(Codec):
         found: list[Entity] = []
         number = 0
         for line in body.split("\n"):
-            match = _LAYER.fullmatch(line)
+            exact = _LAYER.fullmatch(line)
+            match = exact or _LOOSE.fullmatch(line)
+            if line.strip() and not exact:
+                problems.add("not a layer" if not match else "something before or in `Layer 1:`", line)
             if not match:
-                if line.strip():
-                    problems.add("not a layer", line)
                 continue
             number += 1
             if int(match[1]) != number:

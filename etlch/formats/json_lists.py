@@ -11,7 +11,8 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from etlch.formats.base import Can, Format, FormatError, Parsed, Problems, Schema
+from etlch.formats.base import Can, Format, FormatError, Parsed, Problems, Schema, again
+from etlch.formats.literals import tokens
 from etlch.records import Entity, Record
 
 Lists = list[tuple[str, list[str]]]
@@ -33,7 +34,7 @@ def render_fields(record: Record, schema: Schema) -> str:
     missing = [k for k in record.fields if k not in keys]
     if missing:
         raise FormatError(f"record {record.id!r}: field {missing[0]!r} is not in the schema {list(keys)}")
-    return _dump({key: list(record.fields.get(key, [])) for key in keys})
+    return _dump(record, {key: list(record.fields.get(key, [])) for key in keys})
 
 
 def render_entities(record: Record, schema: Schema) -> str:
@@ -43,7 +44,7 @@ def render_entities(record: Record, schema: Schema) -> str:
         if schema.keys and entity.type not in surfaces:
             raise FormatError(f"record {record.id!r}: type {entity.type!r} is not in the schema {list(schema.keys)}")
         surfaces.setdefault(entity.type, {})[entity.text] = None
-    return _dump({kind: list(found) for kind, found in surfaces.items() if found})
+    return _dump(record, {kind: list(found) for kind, found in surfaces.items() if found})
 
 
 def parse_fields(text: str, schema: Schema, source_text: str = "") -> Parsed:
@@ -58,18 +59,25 @@ def parse_fields(text: str, schema: Schema, source_text: str = "") -> Parsed:
 
 
 def parse_entities(text: str, schema: Schema, source_text: str = "") -> Parsed:
-    """Read an answer in `json_entities`. Never raises. Entities come without spans, each (type, surface) once."""
+    """Read an answer in `json_entities`. Never raises. Entities come without spans, as often as they are named."""
     problems = Problems()
     lists, readable = _read(text, schema, "type {} is unknown", problems)
-    entities = dict.fromkeys(Entity(surface, kind) for kind, surfaces in lists.items() for surface in surfaces)
-    return Parsed(problems.status(readable), problems.lines(), tuple(entities))
+    entities = tuple(Entity(surface, kind) for kind, surfaces in lists.items() for surface in surfaces)
+    again(entities, problems)
+    return Parsed(problems.status(readable), problems.lines(), entities)
 
 
 def _read(text: str, schema: Schema, unknown: str, problems: Problems) -> tuple[dict[str, list[str]], bool]:
-    """The lists by key, in order, and whether any could be read; a key that stands twice has the values of both."""
+    """The lists by key, in order, and whether any could be read; a key that stands twice has the values of both, empty
+    keys and values are left out."""
     found, readable = _lists(text, problems)
     merged: dict[str, list[str]] = {}
-    for key, values in found:
+    for key, named in found:
+        values = [value for value in named if value]
+        if not key or len(values) < len(named):
+            problems.add(f"an empty {'value of ' + repr(key[:40]) if key else 'key'}")
+        if not key:
+            continue
         if key in merged:
             problems.add(f"key {key[:40]!r} stands twice")
         merged.setdefault(key, []).extend(values)
@@ -94,10 +102,18 @@ def _lists(text: str, problems: Problems) -> tuple[Lists, bool]:
             problems.add("not JSON; items were read from what is there" if found else "not JSON")
             return found, False
         problems.add("text around the JSON object")
+    if isinstance(value, list) and value and all(map(_object_of_lists, value)):
+        problems.add("a list of objects (expected one object)")
+        value = _Object(pair for item in value for pair in item)
     if not isinstance(value, _Object):
         problems.add(f"found {type(value).__name__.strip('_')} (expected a JSON object)")
         return [], False
     return [(key, list(_strings(key, item, problems))) for key, item in value], True
+
+
+def _object_of_lists(value: Any) -> bool:
+    """Is it an object with one key, or one whose values are all lists?"""
+    return isinstance(value, _Object) and (len(value) == 1 or all(type(item) is list for _, item in value))
 
 
 def _loads(text: str) -> Any:
@@ -132,32 +148,38 @@ def _strings(key: str, value: Any, problems: Problems) -> Iterator[str]:
         problems.add(f"value of {key[:40]!r} is nested")
 
 
-_MARK = re.compile(r'"((?:[^"\\]|\\.)*+)("?)|[\[\]{}:,]', re.S)
+_BARE = re.compile(r"\s*+[^\s\"'“‘「\[{［｛0-9-]")
 
 
 def _scan(text: str) -> Lists:
-    """Collect `"key": [ "value", ...` from broken JSON: a string before a colon is a key, others are its values.
+    """Collect `"key": [ "value", ...` from broken JSON: what stands before a colon is a key, the rest are its values.
 
-    A string that the end of the text cuts is not a value that the model finished, and is left out.
+    A string that the end of the text cuts is not a value that the model finished, and is left out. Within a list, what
+    stands before a colon and bare words is a string whose quotes were not escaped.
     """
     found: Lists = []
     pending: str | None = None
-    for match in _MARK.finditer(text):
-        if match[0] == ":" and pending is not None:
-            found.append((pending, []))
-        elif pending is not None and found:
+    listed = loose = False
+    for token in tokens(text):
+        mark = token.text if token.kind == "mark" else ""
+        if pending is not None and mark == ":":
+            loose = listed and _BARE.match(text, token.end) is not None
+            if not loose:
+                found.append((pending, []))
+        if pending is not None and found and (mark != ":" or loose):
             found[-1][1].append(pending)
-        pending = None
-        if match[1] is not None and (match[2] or match.end() < len(text)):
-            body = match[1]
-            value = _loads(f'"{body}"') if "\\" in body else body
-            pending = value if isinstance(value, str) else body
+        taken = token.whole and not mark and not (loose and token.kind == "words")
+        pending = token.text if taken else None
+        loose = loose and mark == ":"
+        listed = mark == "[" or (listed and mark not in tuple("]{}"))
     if pending is not None and found:
         found[-1][1].append(pending)
     return found
 
 
-def _dump(value: dict[str, list[str]]) -> str:
+def _dump(record: Record, value: dict[str, list[str]]) -> str:
+    if not all(text for key, texts in value.items() for text in (key, *texts)):
+        raise FormatError(f"record {record.id!r}: an empty key or value cannot be written", "an empty key or value")
     return json.dumps(value, ensure_ascii=False)
 
 

@@ -1,7 +1,7 @@
 r"""One mention a line: multi_triple (`BCL6; is a; protein`) and multi_brat (`T1 protein 27 31 BCL6`).
 
 Both escape the backslash and line breaks (`\\`, `\n`) and blanks at the ends (`\u0020`); multi_triple also its own mark
-(`\;`), multi_brat in a type also digits at its beginning and blanks before digits, which would be read as offsets.
+(`\;`) and what would be taken for a list mark (`\•`), multi_brat in a type also digits at its beginning and blanks before digits, which would be read as offsets.
 
 multi_brat is written with blanks, as the paper's listing is printed, and read with BRAT's tabs as well. A discontinuous
 mention has its fragments as in BRAT: `T1 symptom 0 4;10 15 high fever`. Its offsets win: the text of a mention is what
@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable, Sequence
 from etlch.formats.align import align
 from etlch.formats.base import Can, Codec, Problems, Schema
 from etlch.formats.escapes import EDGES, escape, unescape
+from etlch.formats.surface import without_end, without_mark
 from etlch.formats.terms import TYPED_TERMS
 from etlch.records import Entity
 
@@ -24,6 +25,7 @@ BRAT = Can("many", nested=True, crossing=True, discontinuous=True, offsets=True,
 
 _PREDICATE = "is a"
 _IN_TRIPLE = re.compile(EDGES + "|;")
+_FIRST = re.compile(r"\A.", re.S)
 _CUT = re.compile(r"\\.|;", re.S)
 
 _EDGES = re.compile(EDGES)
@@ -49,8 +51,7 @@ class Triples(Codec):
     """`surface; is a; type` a line."""
 
     def write(self, entities: Sequence[Entity], source: str, schema: Schema) -> str:
-        parts = ((escape(e.text, _IN_TRIPLE), _PREDICATE, escape(e.type, _IN_TRIPLE)) for e in entities)
-        return "\n".join(map("; ".join, parts))
+        return "\n".join(f"{_surface(e.text, source)}; {_PREDICATE}; {escape(e.type, _IN_TRIPLE)}" for e in entities)
 
     def read(self, body: str, schema: Schema, source: str, problems: Problems) -> tuple[Iterable[Entity], bool]:
         def read(line: str, number: int) -> Entity | None:
@@ -59,6 +60,13 @@ class Triples(Codec):
                 problems.add("a line without predicate", line)
                 return Entity(parts[0], parts[1]) if parts[0] else None
             text, kind = "; ".join(parts[:-2]), parts[-1]
+            bare = text if line.lstrip().startswith("\\") else without_mark(text, source.__contains__)
+            if bare != text:
+                problems.add("a list mark before a line", line)
+                text = bare
+            if kind not in schema.keys and without_end(kind).rstrip(".") in schema.keys:
+                problems.add("a full stop behind a line", line)
+                kind = without_end(kind).rstrip(".")
             if len(parts) > 3:
                 problems.add("more than three parts; the last two were taken for predicate and type", line)
             elif len(parts) == 3 and parts[1] != _PREDICATE:
@@ -72,10 +80,18 @@ class Triples(Codec):
 def _split(line: str) -> list[str]:
     """The parts between semicolons that are not escaped, without blanks around them and unescaped."""
     if "\\" not in line:
-        return [part.strip() for part in line.split(";")]
+        return [part.strip() for part in line.split(";" if ";" in line else "；")]
     cuts = [match.start() for match in _CUT.finditer(line) if match[0] == ";"]
     pairs = zip([-1, *cuts], [*cuts, len(line)], strict=True)
     return [unescape(line[start + 1 : end].strip()) for start, end in pairs]
+
+
+def _surface(text: str, source: str) -> str:
+    """A text as it is written in a line: so that what looks like a list mark stays, where the source does not tell."""
+    written = escape(text, _IN_TRIPLE)
+    if written[0] == "\\" or without_mark(text, source.__contains__) == text:
+        return written
+    return escape(text[0], _FIRST) + written[1:]
 
 
 class Brat(Codec):

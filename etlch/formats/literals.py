@@ -1,7 +1,7 @@
 """Strings and numbers out of an answer that was to be JSON (or a line of Python) and may be anything.
 
-`exactly` is json.loads that also refuses repeated keys; `items` collects what stands there when the shape is not right,
-in time linear in the length of the text.
+`exactly` is json.loads that also refuses repeated keys; `tokens` reads what stands there when it is not JSON, in time
+linear in the length of the text, and `items` collects it.
 """
 
 from __future__ import annotations
@@ -9,19 +9,58 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 Item = dict[str, list[str | int]]
 """Values by key, in order; values that stand outside of any object have the key "" (empty)."""
 
+_CURLY, _SINGLE = "“”„‟＂〝〞", "'‘’‚‛＇"
+_QUOTES = '"' + _CURLY + _SINGLE + "「」『』"
+_STRAY = _QUOTES + "•*"
+_MARKS = r",:=;\[\](){}，：；、［］（）｛｝【】"
+_ASCII = str.maketrans("，：；、［］（）｛｝【】;", ",:,,[](){}[],")
+
+# A string ends at a quote before one of the marks, the end of a line or another string; a quote before anything else is
+# one that was not escaped. What is full-width may stand in a string, so it counts only where a value may follow it.
+_AHEAD = rf"\s*+(?:[,:;\]\[{{}})`\uff3d\uff5d\uff09]|\Z|[，、；：]\s*+(?:[{_QUOTES}:\]\[{{}}\uff3b\uff5b]|\Z))"
+_SIGNS = rf"[^\w\s{_MARKS}{_QUOTES}]{{1,3}}+"
+_END = rf"(?:{_AHEAD}|{_SIGNS}{_AHEAD}|\s*+[{_QUOTES}](?!{_AHEAD})|[^\S\n]*+\n)"
+
+
+_NEXT = rf"\s*+[\[［]?\s*+[{_QUOTES}](?!{_AHEAD})"  # behind `,`, `:` or `],`: a string was not closed before
+
+
+def _string(name: str, opens: str, closes: str, within: str = "") -> str:
+    inside = rf"[^{closes}\\,:\]{within}]++|\\.|[{closes}](?!{_END})|[,:](?!{_NEXT})|\](?!\s*+,{_NEXT})"
+    return rf"[{opens}](?P<{name}>(?:{inside})*+)(?P<{name}_end>[{closes}]?)"
+
+
 _TOKEN = re.compile(
-    r'"(?P<double>(?:[^"\\]|\\.)*+)(?P<closed>"?)'
-    r"|'(?P<single>(?:[^'\\\n]|\\.)*+)'(?=\s*[,:)\]}])"
-    r"|(?<![\w.])(?P<number>-?[0-9]{1,9})(?![\w.])"
-    r"|(?P<mark>[\[\]{}:])"
-    r"|\\.",
+    "|".join(
+        (
+            _string("straight", '"', '"'),
+            _string("curly", _CURLY, '"' + _CURLY),
+            _string("single", _SINGLE, _SINGLE, r"\n"),
+            _string("corner", "「『", "」』", r"\n"),
+            rf"(?P<mark>[{_MARKS}])",
+            rf"(?P<word>{_SIGNS}(?=[{_QUOTES}])|[^\s{_MARKS}{_QUOTES}][^\s{_MARKS}]*+)",
+        )
+    ),
     re.S,
 )
+_NUMBER = re.compile(r"(?<![\w.])-?[0-9]{1,9}(?![\w.])")
+_NOTHING = re.compile(r"\W*+(?:null|none|nil|true|false|undefined)?\W*+", re.I)
+_ESCAPED = re.compile(r"\\.|\"", re.S)
+
+
+class Token(NamedTuple):
+    """`kind` is string, words or mark (as ASCII). A string that the end of the text cuts is "" and not whole; words are
+    whole when they stand where a value without quotes would: within brackets, marks before and behind."""
+
+    kind: str
+    text: str
+    end: int
+    whole: bool = True
 
 
 def exactly(text: str) -> Any:
@@ -32,6 +71,34 @@ def exactly(text: str) -> Any:
         return None
 
 
+def tokens(text: str) -> Iterator[Token]:
+    """Strings in quotes of any kind, runs of words, and brackets, commas and colons."""
+    before, depth = "", 0
+    begun = ended = -1
+    for match in _TOKEN.finditer(text):
+        kind = match.lastgroup or ""
+        if kind == "word":
+            begun, ended = begun if begun >= 0 else match.start(), match.end()
+            continue
+        mark = match["mark"].translate(_ASCII) if kind == "mark" else ""
+        if begun >= 0:
+            words = text[begun:ended].strip(_STRAY)
+            whole = depth > 0 and before in "[{,:" and mark != "" and mark in ",:]}" and not _NOTHING.fullmatch(words)
+            yield Token("words", words, ended, whole)
+            begun, before = -1, "words"
+        if mark:
+            depth = depth + 1 if mark in "[{" else max(0, depth - 1) if mark in "]}" else depth
+            yield Token("mark", mark, match.end())
+            before = mark
+            continue
+        name = kind.removesuffix("_end")
+        whole = bool(match[name + "_end"]) or text[match.end() : match.end() + 1] in (",", ":", "]")
+        yield Token("string", unescape(match[name]) if whole else "", match.end(), whole)
+        before = "string"
+    if begun >= 0:
+        yield Token("words", text[begun:ended], ended, False)
+
+
 def items(text: str) -> Iterator[Item]:
     """What stands in each object, and in each list outside of objects; empty ones are left out.
 
@@ -40,28 +107,31 @@ def items(text: str) -> Iterator[Item]:
     """
     item: Item = {}
     key = ""
-    pending: str | int | None = None
-    for match in _TOKEN.finditer(text):
-        kind = match.lastgroup
-        mark = match["mark"] if kind == "mark" else ""
-        if mark == ":" and isinstance(pending, str):
-            if pending in item:
+    pending: list[str | int] = []
+    for token in tokens(text):
+        if token.text == ":" and token.kind == "mark" and pending and isinstance(pending[-1], str):
+            *values, name = pending
+            if values:
+                item.setdefault(key, []).extend(values)
+            if name in item:
                 yield item
                 item = {}
-            key, pending = pending, None
+            key, pending = name, []
             item[key] = []
             continue
-        if pending is not None:
-            item.setdefault(key, []).append(pending)
-            pending = None
-        if not mark:
-            pending = _value(match, kind, len(text))
-        elif mark in "{}" or not key:
+        if pending:
+            item.setdefault(key, []).extend(pending)
+            pending = []
+        if token.kind == "string":
+            pending = [token.text] if token.whole else []
+        elif token.kind == "words":
+            pending = _numbers(token, len(text)) or ([token.text] if token.whole else [])
+        elif token.text in "{}" or (token.text in "[]" and not key):
             if item:
                 yield item
             item, key = {}, ""
-    if pending is not None:
-        item.setdefault(key, []).append(pending)
+    if pending:
+        item.setdefault(key, []).extend(pending)
     if item:
         yield item
 
@@ -76,19 +146,19 @@ def unescape(body: str) -> str:
     if "\\" not in body:
         return body
     try:
-        return json.loads('"' + body.replace("\\'", "'") + '"', strict=False)
+        return json.loads('"' + _ESCAPED.sub(_json_escape, body) + '"', strict=False)
     except ValueError:
         return body
 
 
-def _value(match: re.Match[str], kind: str | None, size: int) -> str | int | None:
-    """The string or number of a token; None for one that the end of the text cuts, and for a lone backslash."""
-    if kind == "number":
-        return int(match["number"]) if match.end() < size else None
-    if kind == "single":
-        body = match["single"]
-        return unescape(body) if '"' not in body else body
-    return unescape(match["double"]) if kind == "closed" and match["closed"] else None
+def _json_escape(match: re.Match[str]) -> str:
+    return {'"': '\\"', "\\'": "'"}.get(match[0], match[0])
+
+
+def _numbers(token: Token, size: int) -> list[str | int]:
+    """The whole numbers among words, but for one at the end of the text, which may be cut."""
+    last = len(token.text) if token.end == size else -1
+    return [int(found[0]) for found in _NUMBER.finditer(token.text) if found.end() != last]
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -1,150 +1,129 @@
 """Compose articles from the knowledge base: which sentences, in which wording, up to which length.
 
-Every article keeps the reading order of its topic. Offsets, triples and fields are computed from the sentences that
+A larger training set says more: topics open one after the other, the first tenth of the articles has about a quarter of
+them. Of the open topics the least read one comes next, of its sentences and wordings those that were used least, so that
+all of a topic is read before anything of it is repeated, and no wording stands in more than MAX_USES articles.
+Every article keeps the reading order of its topics. Offsets, triples and fields are computed from the sentences that
 were kept, so the gold is right by construction.
 """
 
 from __future__ import annotations
 
+import math
 import random
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 
 from etlch.errors import EtlchError
-from etlch.knowledge.topics import TYPES_OF, Sentence, Topic, Wording
+from etlch.knowledge.fields import fields
+from etlch.knowledge.relations import Relations
+from etlch.knowledge.topics import Sentence, Topic, Wording
 from etlch.records import Entity, Record, Triple
 
-MIN_LENGTH, MAX_LENGTH = 200, 1200
-JOIN_ABOVE = 620  # characters; a longer article is joined from two topics of one theme
-MAX_FRUITLESS = 500  # attempts in a row without a new article
+MIN_LENGTH, MAX_LENGTH = 200, 1500  # characters of Chinese; English takes LETTERS for each
+LONG = 0.06, 1100  # how often an article is long, and from how many characters on
+LETTERS = {"zh-TW": 1, "en": 4}
+JOINTS = {"zh-TW": "", "en": " "}
+GROWTH = 0.62  # the part of the topics that is open after a part x of the training articles is x to this power
+MAX_USES = 3  # of a wording, for training
 DROP_FIRST = 0.1  # how often the opening sentence is missing, so that position gives nothing away
 
 
-def recurring_relations(topics: list[Topic], at_least: int = 3, lang: str = "zh-TW") -> tuple[str, ...]:
-    """The relations that may serve as JSON keys: found in `at_least` training topics, so that a test key is never
-    unheard of, and not the name of an entity type."""
-    counts: dict[str, int] = {}
-    for topic in topics:
-        if topic.split == "train":
-            for name in {t.relation for s in topic.sentences for t in s.triples}:
-                counts[name] = counts.get(name, 0) + 1
-    return tuple(sorted(n for n, c in counts.items() if c >= at_least and n not in TYPES_OF[lang]))
+def compose(
+    topics: list[Topic], known: Relations, split: str, lang: str, count: int, prefix: str, seed: int
+) -> list[Record]:
+    """`count` different articles from the topics of one split and language, as Records with entities, triples and fields.
 
-
-def compose(topics: list[Topic], split: str, count: int, prefix: str, seed: int) -> list[Record]:
-    """`count` different articles from the topics of one split, as Records with entities, triples and fields.
-
-    Topics are dealt out evenly: each occurs once as the main topic before any occurs again. The first N records of a
-    longer call are the records of a shorter one, which is what makes the scales nested.
+    Raises EtlchError where the topics have too few sentences for so many.
     """
-    relations = recurring_relations(topics)
-    pool = [t for t in topics if t.split == split and t.lang == "zh-TW"]
+    pool = _in_turn([t for t in topics if (t.split, t.lang) == (split, lang)], f"{seed}/{split}")
     if not pool:
-        raise EtlchError(f"the knowledge base has no topic with split {split!r}")
+        raise EtlchError(f"the knowledge base has no topic with split {split!r} in {lang}")
+    used: Counter[tuple[str, int, int]] = Counter()  # topic, sentence, wording
+    read: Counter[str] = Counter()  # sentences of a topic, each time that they are used
     records: list[Record] = []
-    seen: set[str] = set()
-    deck: list[Topic] = []
-    attempts = fruitless = 0
     while len(records) < count:
-        rng = random.Random(f"{seed}/{split}/{attempts}")
-        attempts += 1
-        fruitless += 1
-        if fruitless > MAX_FRUITLESS:
-            raise EtlchError(
-                f"{split}: only {len(records)} different articles of {count} (expected more topics or wordings)"
-            )
-        if not deck:
-            deck = sorted(pool, key=lambda t: random.Random(f"{seed}/{split}/{len(records)}/{t.slug}").random())
-        main = deck.pop()
-        record = _article(main, pool, relations, rng, f"{prefix}-{len(records) + 1:04d}")
-        if record is None or record.text in seen:
-            continue
-        fruitless = 0
-        seen.add(record.text)
-        records.append(record)
+        rng = random.Random(f"{seed}/{split}/{len(records)}")
+        size = LETTERS[lang] * _length(rng)
+        part = ((len(records) + 1) / count) ** GROWTH if split == "train" else 1
+        opened = sorted(pool[: math.ceil(part * len(pool))], key=lambda _, rng=rng: rng.random())
+        opened.sort(key=lambda topic: read[topic.slug] / len(topic.sentences))
+        chosen: list[tuple[Topic, Sentence, Wording]] = []
+        for topic in opened:
+            rest = size - sum(len(wording.text) for _, _, wording in chosen)
+            if chosen and (rest < LETTERS[lang] * MIN_LENGTH or topic.theme != chosen[0][0].theme):
+                continue
+            for number, version in _kept(topic, rest, used, rng, MAX_USES if split == "train" else count):
+                used[topic.slug, number, version] += 1
+                read[topic.slug] += 1
+                sentence = topic.sentences[number]
+                chosen.append((topic, sentence, sentence.wordings[version]))
+        if sum(len(wording.text) for _, _, wording in chosen) < LETTERS[lang] * MIN_LENGTH / 2:
+            raise EtlchError(f"{split}: only {len(records)} articles of {count} in {lang} (expected more topics)")
+        records.append(article(f"{prefix}-{len(records) + 1:04d}", chosen, known, rng))
     return records
 
 
-def _article(
-    main: Topic, pool: list[Topic], relations: tuple[str, ...], rng: random.Random, name: str
-) -> Record | None:
-    target = int(min(MAX_LENGTH, max(MIN_LENGTH + 40, rng.lognormvariate(5.75, 0.5))))
-    topics = [main]
-    if target > JOIN_ABOVE:
-        related = [t for t in pool if t.theme == main.theme and t is not main]
-        if related:
-            topics.append(rng.choice(related))
-    chosen = [
-        (sentence, rng.choice(sentence.wordings))
-        for topic in topics
-        for sentence in _kept(topic, target // len(topics), rng)
-    ]
-    text, entities, triples = joined(chosen)
-    if not MIN_LENGTH <= len(text) <= MAX_LENGTH:
-        return None
+def _in_turn(topics: list[Topic], key: str) -> list[Topic]:
+    """A topic of each theme in turn, drawn by the key."""
+    rank: Counter[str] = Counter()
+    dealt = []
+    for topic in random.Random(key).sample(topics, len(topics)):
+        rank[topic.theme] += 1
+        dealt.append((rank[topic.theme], topic))
+    return [topic for _, topic in sorted(dealt, key=lambda pair: pair[0])]
+
+
+def _length(rng: random.Random) -> int:
+    share, least = LONG
+    if rng.random() < share:
+        return rng.randint(least, MAX_LENGTH)
+    return int(min(least, max(MIN_LENGTH + 40, rng.lognormvariate(5.7, 0.4))))
+
+
+def _kept(
+    topic: Topic, size: int, used: Counter[tuple[str, int, int]], rng: random.Random, most: int
+) -> Iterator[tuple[int, int]]:
+    """Sentences of a topic with their wordings in reading order, about `size` characters, the least used first."""
+    kept: list[tuple[int, int]] = []
+    order = []
+    for number, sentence in enumerate(topic.sentences):
+        uses = [used[topic.slug, number, version] for version in range(len(sentence.wordings))]
+        if min(uses) < most:
+            version = rng.choice([version for version, times in enumerate(uses) if times == min(uses)])
+            opening = number == 0 and rng.random() > DROP_FIRST
+            order.append((not opening, sum(uses), rng.random(), number, version))
+    for *_, number, version in sorted(order):
+        length = len(topic.sentences[number].wordings[version].text)
+        if not kept or length <= size:
+            kept.append((number, version))
+            size -= length
+    yield from sorted(kept)
+
+
+def article(
+    name: str, chosen: Sequence[tuple[Topic, Sentence, Wording]], known: Relations, rng: random.Random
+) -> Record:
+    """The Record of these sentences; the first topic is the main one."""
+    topics = list({topic.slug: topic for topic, _, _ in chosen}.values())
+    main = topics[0]
+    joint = JOINTS[main.lang]
+    entities: list[Entity] = []
+    offset = 0
+    for _, _, wording in chosen:
+        for entity in wording.entities:
+            (start, end), *_ = entity.spans
+            entities.append(Entity(entity.text, entity.type, ((start + offset, end + offset),)))
+        offset += len(wording.text) + len(joint)
+    text = joint.join(wording.text for _, _, wording in chosen)
+    triples: tuple[Triple, ...] = tuple(dict.fromkeys(t for _, sentence, _ in chosen for t in sentence.triples))
     return Record(
         id=name,
         text=text,
         lang=main.lang,
         theme=main.theme,
-        source="knowledge/" + "+".join(t.slug for t in topics),
-        entities=entities,
+        source="knowledge/" + "+".join(topic.slug for topic in topics),
+        entities=tuple(entities),
         triples=triples,
-        fields=fields(entities, triples, relations, main.lang, rng),
+        fields=fields(text, entities, triples, topics, known, rng),
     )
-
-
-def joined(
-    chosen: Sequence[tuple[Sentence, Wording]], joint: str = ""
-) -> tuple[str, tuple[Entity, ...], tuple[Triple, ...]]:
-    """The text of sentences, each in one wording, with its entities at their places and its triples, each once."""
-    entities: list[Entity] = []
-    offset = 0
-    for _, wording in chosen:
-        for entity in wording.entities:
-            (start, end), *_ = entity.spans
-            entities.append(Entity(entity.text, entity.type, ((start + offset, end + offset),)))
-        offset += len(wording.text) + len(joint)
-    triples = dict.fromkeys(triple for sentence, _ in chosen for triple in sentence.triples)
-    return joint.join(wording.text for _, wording in chosen), tuple(entities), tuple(triples)
-
-
-def _kept(topic: Topic, target: int, rng: random.Random) -> list[Sentence]:
-    """Sentences of a topic in reading order, about `target` characters of them."""
-    order = list(range(len(topic.sentences)))
-    first_last = rng.random() < DROP_FIRST
-    rng.shuffle(order)
-    if not first_last:
-        order.remove(0)
-        order.insert(0, 0)
-    kept: list[int] = []
-    size = 0
-    for index in order:
-        length = len(topic.sentences[index].wordings[0].text)
-        if kept and size + length > target:
-            continue
-        kept.append(index)
-        size += length
-    return [topic.sentences[index] for index in sorted(kept)]
-
-
-def fields(
-    entities: Sequence[Entity], triples: Sequence[Triple], relations: Sequence[str], lang: str, rng: random.Random
-) -> dict[str, list[str]]:
-    """What the JSON task asks of this article: three to six keys, at times one that it says nothing about.
-
-    A key is an entity type (all its surfaces) or a relation (all its tails), so that its values are complete.
-    """
-    by_type: dict[str, dict[str, None]] = {}
-    for entity in entities:
-        by_type.setdefault(entity.type, {})[entity.text] = None
-    by_relation: dict[str, dict[str, None]] = {}
-    for triple in triples:
-        if triple.relation in relations:
-            by_relation.setdefault(triple.relation, {})[triple.tail] = None
-    wanted = rng.sample(sorted(by_type), min(len(by_type), rng.randint(2, 3)))
-    wanted += rng.sample(sorted(by_relation), min(len(by_relation), rng.randint(1, 3)))
-    if rng.random() < 0.25:
-        absent = sorted((set(TYPES_OF[lang]) | set(relations)) - set(by_type) - set(by_relation))
-        wanted.append(rng.choice(absent))
-    rng.shuffle(wanted)
-    return {key: list(by_type.get(key) or by_relation.get(key) or {}) for key in wanted}

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from etlch.records import Record
 
 NGRAM = 13
-_END = re.compile(r"(?<=[。！？])|(?<=[.!?])\s+")
+_END = re.compile(r"(?<=[。！？])|(?<=[.!?])(?<!\b[A-Z]\.)\s+")  # J. R. R. Tolkien is no three sentences
 _NOISE = re.compile(r"[\W_]+")
 
 
@@ -41,11 +41,12 @@ def sentences(text: str) -> list[str]:
     return [s for s in _END.split(text) if s]
 
 
-def _topics(record: Record) -> set[str]:
+def topics_of(record: Record) -> set[str]:
+    """The topics that an article was made of, by name of their files."""
     return set(record.source.removeprefix("knowledge/").split("+")) - {""}
 
 
-def _ngrams(record: Record) -> set[str]:
+def ngrams(record: Record) -> set[str]:
     """Thirteen characters of a normalised text, or thirteen words where the language is English."""
     if record.lang == "en":
         words = _NOISE.split(unicodedata.normalize("NFKC", record.text).lower())
@@ -64,17 +65,17 @@ def measure(train: Iterable[Record], test: Iterable[Record]) -> Leakage:
     exact: set[str] = set()
     grams: set[str] = set()
     for record in train:
-        topics |= _topics(record)
+        topics |= topics_of(record)
         exact |= set(sentences(record.text))
-        grams |= _ngrams(record)
+        grams |= ngrams(record)
     loose = {normalise(sentence) for sentence in exact}
     found: dict[str, set[str]] = {"topic": set(), "sentence": set(), "normalised sentence": set(), "13-gram": set()}
     touched = 0
     for record in test:
         own = set(sentences(record.text))
-        shared = _ngrams(record) & grams
+        shared = ngrams(record) & grams
         touched += bool(shared)
-        found["topic"] |= _topics(record) & topics
+        found["topic"] |= topics_of(record) & topics
         found["sentence"] |= own & exact
         found["normalised sentence"] |= set(map(normalise, own)) & loose
         found["13-gram"] |= shared

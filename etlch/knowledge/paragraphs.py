@@ -10,43 +10,27 @@ import random
 from collections.abc import Iterator
 
 from etlch.errors import EtlchError
-from etlch.knowledge.compose import fields, joined, recurring_relations
+from etlch.knowledge.compose import article
+from etlch.knowledge.relations import Relations
 from etlch.knowledge.topics import Sentence, Topic
 from etlch.records import Record
 
 SIZES = (2, 3)  # sentences
-JOINTS = {"zh-TW": "", "en": " "}
-MAX_ROUNDS = 4  # over all topics; each after the first repeats sentences, in other company and wording
 
 
-def paragraphs(topics: list[Topic], split: str, lang: str, count: int, prefix: str, seed: int) -> list[Record]:
-    """At most `count` different paragraphs of a split in one language, as Records with entities, triples and fields.
+def paragraphs(
+    topics: list[Topic], known: Relations, split: str, lang: str, count: int, prefix: str, seed: int
+) -> list[Record]:
+    """`count` different paragraphs of a split in one language, as Records with entities, triples and fields.
 
     Topics are dealt out in turn. The first N of a longer call are those of a shorter one. Raises EtlchError where the
     knowledge base has too few.
     """
-    relations = recurring_relations([topic for topic in topics if topic.lang == lang], lang=lang)
     pool = [topic for topic in topics if topic.split == split and topic.lang == lang]
     records: list[Record] = []
-    seen: set[str] = set()
     for topic, sentences, rng in _dealt(pool, split, seed):
-        wordings = [(sentence, rng.choice(sentence.wordings)) for sentence in sentences]
-        text, entities, triples = joined(wordings, JOINTS[lang])
-        if text in seen:
-            continue
-        seen.add(text)
-        records.append(
-            Record(
-                id=f"{prefix}-{len(records) + 1:04d}",
-                text=text,
-                lang=lang,
-                theme=topic.theme,
-                source=f"knowledge/{topic.slug}",
-                entities=entities,
-                triples=triples,
-                fields=fields(entities, triples, relations, lang, rng),
-            )
-        )
+        chosen = [(topic, sentence, rng.choice(sentence.wordings)) for sentence in sentences]
+        records.append(article(f"{prefix}-{len(records) + 1:04d}", chosen, known, rng))
         if len(records) == count:
             return records
     raise EtlchError(f"{split}: only {len(records)} different paragraphs of {count} (expected more topics in {lang})")
@@ -54,18 +38,13 @@ def paragraphs(topics: list[Topic], split: str, lang: str, count: int, prefix: s
 
 def _dealt(pool: list[Topic], split: str, seed: int) -> Iterator[tuple[Topic, list[Sentence], random.Random]]:
     """Pieces of the topics: one of each topic in turn, in an order of its own each time, until all are used up."""
-    for number in range(MAX_ROUNDS):
-        pieces = {
-            topic.slug: list(_cut(topic, random.Random(f"{seed}/{split}/{number}/{topic.slug}"))) for topic in pool
-        }
-        turn = 0
-        while any(pieces.values()):
-            order = random.Random(f"{seed}/{split}/{number}/turn {turn}").sample(pool, len(pool))
-            for topic in order:
-                if pieces[topic.slug]:
-                    rng = random.Random(f"{seed}/{split}/{number}/{turn}/{topic.slug}")
-                    yield topic, pieces[topic.slug].pop(), rng
-            turn += 1
+    pieces = {topic.slug: list(_cut(topic, random.Random(f"{seed}/{split}/{topic.slug}"))) for topic in pool}
+    turn = 0
+    while any(pieces.values()):
+        for topic in random.Random(f"{seed}/{split}/turn {turn}").sample(pool, len(pool)):
+            if pieces[topic.slug]:
+                yield topic, pieces[topic.slug].pop(), random.Random(f"{seed}/{split}/{turn}/{topic.slug}")
+        turn += 1
 
 
 def _cut(topic: Topic, rng: random.Random) -> list[list[Sentence]]:

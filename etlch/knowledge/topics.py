@@ -86,6 +86,7 @@ _HEAD = ("topic", "theme", "split", "lang")
 _KEYS = (*_HEAD, "sentences")
 _KEYS_OF_SENTENCE = ("text", "also", "triples")
 _OF_ONE = ("sentences", "with a second wording", "entity mentions", "nested mentions", "triples", "without a triple")
+NO_TOPICS = ("relations.yaml", "review.yaml")
 SEPARATOR = "－"
 _LEAST_LENGTH = 2  # shorter surfaces (鐵 in 地鐵) are not looked for unmarked
 
@@ -117,6 +118,7 @@ class Topic:
     split: str
     lang: str
     sentences: tuple[Sentence, ...]
+    path: Path = Path()
 
 
 def parse_markup(marked: str) -> Wording:
@@ -178,7 +180,7 @@ def load_topic(path: str | Path) -> Topic:
     if problems:
         raise ManyErrors(problems)
     head = (file.data[key] for key in _HEAD)
-    return Topic(file.path.stem, *head, tuple(sentences))
+    return Topic(file.path.stem, *head, tuple(sentences), file.path)
 
 
 def load_files(paths: Iterable[Path]) -> tuple[list[Topic], list[str]]:
@@ -207,7 +209,7 @@ def load_topics(folder: str | Path) -> list[Topic]:
 
 def topic_files(folder: Path) -> list[Path]:
     """The topic files of a folder, by name. Raises EtlchError when there is none."""
-    paths = sorted(folder.glob("*.yaml"))
+    paths = sorted(path for path in folder.glob("*.yaml") if path.name not in NO_TOPICS)
     if not paths:
         raise EtlchError(f"{folder}: no topic file (expected *.yaml)")
     return paths

@@ -141,9 +141,13 @@ def _single(exchange: Exchange, chosen: Format, prefix: str, report: Report) -> 
         raise EtlchError(f"the answer {answer[:60]!r} is not {chosen.name} ({parsed.problems[0]})")
     if parsed.status == "repaired":
         report.repair(f"answers not {chosen.name} to the letter", exchange.where)
-    mentions = [Mention(entity.type, entity.spans, entity.text, exchange.where) for entity in parsed.entities]
+    mentions = [
+        Mention(entity.type, entity.spans, entity.text, exchange.where) for entity in dict.fromkeys(parsed.entities)
+    ]
     fields = {key: list(values) for key, values in parsed.fields}
-    return Draft(exchange.where, exchange.id, text, mentions, triples=list(parsed.triples), fields=fields)
+    return Draft(
+        exchange.where, exchange.id, text, mentions, triples=list(dict.fromkeys(parsed.triples)), fields=fields
+    )
 
 
 def _several(exchange: Exchange) -> Draft:

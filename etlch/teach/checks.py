@@ -7,10 +7,11 @@ from collections.abc import Iterable, Sequence
 from typing import TypeVar
 
 from etlch.formats import FORMATS, FormatError, Parsed, Schema
+from etlch.formats.surface import names
 from etlch.records import Entity, Record, Triple
 from etlch.tasks import Card
 
-_HARMLESS = ("text around the JSON object", "the same triple again")
+_HARMLESS = ("text around the JSON object", "the same again")
 _FIELDS = FORMATS["json_fields"]
 _SHOWN = 5  # so many problems are told to the teacher
 
@@ -110,8 +111,8 @@ def _grounded(parsed: Parsed, items: Iterable[Item], surfaces: Sequence[str], so
     _demand_form(parsed)
     if not surfaces:
         raise AnswerError(NOTHING, "there is nothing in the answer")
-    absent = [s for s in dict.fromkeys(surfaces) if s != s.strip() or not s or not occurrences(s, source)]
+    absent = [s for s in dict.fromkeys(surfaces) if s != s.strip() or not names(s) or not occurrences(s, source)]
     if absent:
         shown = ", ".join(repr(surface[:40]) for surface in absent[:_SHOWN])
         raise AnswerError(ABSENT, f"not found in the article letter for letter: {shown}")
-    return list(items)
+    return list(dict.fromkeys(items))

@@ -1,9 +1,10 @@
 """Faithfulness: which share of the answered values stands in the source text at all, and which values do not.
 
 faithfulness = values found / values answered. A value is an entity's surface, a triple's head or tail, or a field's value,
-counted as often as it is answered. It is found when it is a substring of the source after NFKC with all white space
-removed on both sides; letter case counts. (A short value can stand in the source by accident, and a value found may
-still be the wrong one: this measures invention, not truth.) An empty value is not found: it names nothing.
+counted as often as it is answered. It is found when it is a substring of the source after NFKC with all white space and
+invisible signs removed and all middle dots one sign on both sides; letter case counts. (A short value can stand in the
+source by accident, and a value found may still be the wrong one: this measures invention, not truth.) A value that names
+nothing is not found: an empty one, punctuation, a single function word (`的`, `the`; etlch/formats/surface.py).
 
 Rules, the same for every system: a sample without answered values scores 0, whether there is no answer, an unreadable one
 or one that names nothing, except that a readable answer that names nothing scores 1 when the gold names nothing either.
@@ -12,18 +13,18 @@ In the ratio over all samples (found and answered summed) such samples have no w
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
 
 from etlch.formats import Parsed
+from etlch.formats.surface import names, one_sign
 
 
 def squeeze(text: str) -> str:
-    """NFKC without any white space."""
-    return "".join(unicodedata.normalize("NFKC", text).split())
+    """NFKC without any white space or invisible sign, middle dots one sign."""
+    return "".join(one_sign(text).split())
 
 
 _squeezed_source = lru_cache(maxsize=1024)(squeeze)
@@ -46,8 +47,7 @@ def hallucinated(values: Sequence[str], source_text: str) -> list[str]:
     missing = []
     for value in values:
         if value not in known:
-            squeezed = squeeze(value)
-            known[value] = bool(squeezed) and squeezed in source
+            known[value] = names(value) and squeeze(value) in source
         if not known[value]:
             missing.append(value)
     return missing

@@ -3,7 +3,8 @@
 A triple is its relation and (head, tail); the types of head and tail are not compared, the paper's layout does not carry
 them. A field is its key and one of its values: a key with an empty list has no item, it is neither right nor wrong here
 (whether it stands there at all is a matter of `validity.schema_ok`). For entities see `spans`. Compared is character for
-character or, `normalised`, after NFKC, case folding and white space reduced to single blanks.
+character or, `normalised`, after NFKC, case folding and white space reduced to single blanks, with all middle dots one
+sign (`·`, `‧`, `・`) and invisible signs left out.
 
 Formulas: an item that stands `a` times in the answer and `g` times in the gold counts min(a, g) true positives;
 precision = tp / predicted, recall = tp / gold, F1 = 2 tp / (predicted + gold). Micro: from counts summed over the
@@ -17,7 +18,6 @@ gold and without answered items has no weight.
 
 from __future__ import annotations
 
-import unicodedata
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
@@ -25,6 +25,7 @@ from functools import lru_cache
 
 import numpy as np
 
+from etlch.formats.surface import one_sign
 from etlch.records import Triple
 
 Items = Sequence[Iterable[tuple[str, Hashable]]]
@@ -43,12 +44,13 @@ class Counts:
 
 
 def normalise(text: str) -> str:
-    """NFKC, case folded, each run of white space one blank, none at the ends."""
+    """NFKC, case folded, middle dots one sign, invisible signs left out, each run of white space one blank, none at the
+    ends."""
     return _normalise_cached(text) if len(text) <= _CACHED_LENGTH else _normalise(text)
 
 
 def _normalise(text: str) -> str:
-    return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
+    return " ".join(one_sign(text).casefold().split())
 
 
 _normalise_cached = lru_cache(maxsize=65_536)(_normalise)
@@ -84,6 +86,11 @@ def triple_counts(
 ) -> Counts:
     """Counts a sample."""
     return multiset_counts(_triples(gold, normalised), _triples(answers, normalised))
+
+
+def pair_counts(gold: Sequence[Iterable[Triple]], answers: Sequence[Iterable[Triple]]) -> Counts:
+    """Counts a sample of heads with their tails, whatever the relation."""
+    return multiset_counts(*([[("", (t.head, t.tail)) for t in sample] for sample in side] for side in (gold, answers)))
 
 
 def triple_counts_by_relation(gold: Sequence[Iterable[Triple]], answers: Sequence[Iterable[Triple]]) -> Labels:

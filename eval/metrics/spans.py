@@ -2,7 +2,8 @@
 
 What identifies a mention:
 - `exact`: its surface, character for character;
-- `normalised`: its surface after NFKC, case folding and white space reduced to single blanks;
+- `normalised`: its surface as `matching.normalise` writes it;
+- `surface`: its surface alone, whatever its type;
 - `offsets`: its spans, as seqeval and conlleval count (a mention without spans matches none that has them).
 
 Partial credit (`partial_counts`) is the boundary overlap of MUC-5 and nervaluate: same type, an exact boundary earns 1,
@@ -30,6 +31,7 @@ _MOST_PLACES = 100
 _ITEMS: dict[str, Callable[[Entity], tuple[str, object]]] = {
     "exact": lambda entity: (entity.type, entity.text),
     "normalised": lambda entity: (normalise(entity.type), normalise(entity.text)),
+    "surface": lambda entity: ("", entity.text),
     "offsets": lambda entity: (entity.type, entity.spans),
 }
 
@@ -41,7 +43,7 @@ def _items(samples: Sequence[Iterable[Entity]], by: str) -> Items:
 
 
 def entity_counts(gold: Sequence[Iterable[Entity]], answers: Sequence[Iterable[Entity]], by: str = "exact") -> Counts:
-    """Counts a sample; `by` is exact, normalised or offsets."""
+    """Counts a sample; `by` is exact, normalised, surface or offsets."""
     return multiset_counts(_items(gold, by), _items(answers, by))
 
 

@@ -38,9 +38,16 @@ LABELS = {"json": ("人物", "地點", "概念"), "kge": ("位於", "研究", "�
 
 
 def tidy_table(
-    samples: int = 300, systems: Sequence[tuple[str, str, int, float]] = SYSTEMS, seed: int = 7, cosine: bool = True
+    samples: int = 300,
+    systems: Sequence[tuple[str, str, int, float]] = SYSTEMS,
+    seed: int = 7,
+    cosine: bool = True,
+    topics: int = 0,
 ) -> pd.DataFrame:
-    """A tidy table in which a system's skill drives every metric and each sample has its own difficulty."""
+    """A tidy table in which a system's skill drives every metric and each sample has its own difficulty.
+
+    topics: how many sources the samples are of, each with a difficulty of its own for each system; none are named for 0.
+    """
     rng = np.random.default_rng(seed)
     frames = []
     for task, part in PART.items():
@@ -48,7 +55,8 @@ def tidy_table(
         difficulty = rng.normal(0, 0.12, samples)
         gold = rng.integers(4, 14, samples)
         for system, base, scale, skill in systems:
-            ease = np.clip(skill + difficulty + rng.normal(0, 0.08, samples), 0, 1)
+            topic = rng.normal(0, 0.16, topics)[np.arange(samples) % topics] if topics else 0
+            ease = np.clip(skill + topic + difficulty + rng.normal(0, 0.08, samples), 0, 1)
             tp = rng.binomial(gold, ease)
             pred = tp + rng.poisson(gold * (1 - ease) * 0.5)
             readable = (rng.random(samples) < 0.15 + 1.2 * ease).astype(float)
@@ -90,7 +98,10 @@ def tidy_table(
                         }
                     )
                 )
-    return pd.concat(frames, ignore_index=True)
+    table = pd.concat(frames, ignore_index=True)
+    if topics:
+        table["source"] = [f"knowledge/topic{int(name[-4:]) % topics}" for name in table["sample"]]
+    return table
 
 
 def summary_table(tidy: pd.DataFrame) -> pd.DataFrame:

@@ -9,7 +9,7 @@ from etlch.formats import Parsed
 from etlch.records import Entity, Triple
 from eval.metrics.faithfulness import faithful_counts, faithfulness, hallucinated, values_of
 
-SOURCE = "愛因斯坦於１９０５年發表狹義相對論， Marie\nCurie 兩度獲得諾貝爾獎。"
+SOURCE = "愛因斯坦於１９０５年發表狹義相對論， Marie\nCurie 兩度獲得諾貝爾獎。馮・布朗的飛彈 V\u00ad2 and the moon, US$5 🚀 in As"
 
 
 @pytest.mark.parametrize(
@@ -25,6 +25,23 @@ SOURCE = "愛因斯坦於１９０５年發表狹義相對論， Marie\nCurie �
         (" ", False),
         ("\ud800", False),
         ("\0", False),
+        ("馮‧布朗", True),
+        ("馮·布朗", True),
+        ("V2", True),
+        ("V\u200b2", True),
+        ("，", False),
+        ("。", False),
+        ("的", False),
+        ("的飛彈", True),
+        ("the", False),
+        ("The", False),
+        ("the moon", True),
+        (" and, ", False),
+        ("$", True),
+        ("US", True),
+        ("🚀", True),
+        ("As", True),
+        ("in", False),
     ],
 )
 def test_found_in_the_source(value: str, found: bool) -> None:

@@ -179,6 +179,17 @@ def test_systems_of_one_base_model_and_scale_are_lines_and_panels_of_their_own(t
     assert "gemma_300+schema" in words(tmp_path / "figure8_win_rates.svg")
 
 
+def test_floors_that_learn_are_curves_of_the_overview(tmp_path):
+    learning = [(f"crf_{scale}", "", scale, 0.3 + scale / 2000) for scale in (100, 300)]
+    made = write(synthetic.tidy_table(6, (*synthetic.SYSTEMS, *learning)), tmp_path)
+    assert all(figure.svg for figure in made) and "crf_N" in words(tmp_path / "overview.svg")
+    # they stand among the floors, and no panel is theirs
+    assert "crf_N" not in words(tmp_path / "figure7_ner.svg")
+    assert words(tmp_path / "figure1_rougel.svg").index("dictionary") < words(tmp_path / "figure1_rougel.svg").index(
+        "crf_100"
+    )
+
+
 def test_a_second_untuned_system_is_a_line_of_the_overview(tmp_path):
     write(synthetic.tidy_table(6, (*synthetic.SYSTEMS, ("gemma_untuned+schema", "gemma", 0, 0.1))), tmp_path)
     shown = words(tmp_path / "overview.svg")

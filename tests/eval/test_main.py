@@ -13,8 +13,8 @@ from experiment_files import Made
 
 from etlch.cli import main
 from etlch.commands.results import ENCODER, TOKENIZERS
+from etlch.embed import DEFAULT_ENCODER
 from eval.metrics.rouge import TOKENIZERS as ROUGE_TOKENIZERS
-from eval.metrics.similarity import DEFAULT_ENCODER
 from eval.tables import to_text, width
 
 

@@ -140,7 +140,7 @@ def test_unreadable_answers_stand_in_every_scores_table(made):
     count = tidy[(tidy["metric"] == "readable") & (tidy["task"] == "kge") & (tidy["system"] == "gemma_100")]
     unreadable = int((count["value"] == 0).sum())
     row = next(line for line in text.split("### KGE")[1].splitlines() if line.startswith("| gemma\\_100 "))
-    assert [cell.strip() for cell in row.split("|")][3:6] == ["40", "0", str(unreadable)]
+    assert [cell.strip() for cell in row.split("|")][3:7] == ["40", "40", "0", str(unreadable)]
 
 
 def test_the_same_input_gives_the_same_bytes(made, tmp_path):
@@ -218,6 +218,132 @@ def test_compare_says_where_a_system_lacks_a_task():
     tidy = tidy[~((tidy["system"] == "gemma_100") & (tidy["task"] == "kge"))]
     text = verdict.compare(tidy, "gemma_1000", "gemma_100")
     assert "gemma_100: no answers for this task" in text and "KGE: nothing to compare." in text
+
+
+def systems(largest, floor=0.3, untuned=0.02):
+    return (
+        ("skeleton", "", 0, 0.0),
+        ("dictionary", "", 0, floor),
+        ("gemma_untuned", "gemma", 0, untuned),
+        ("gemma_100", "gemma", 100, largest - 0.01),
+        ("gemma_300", "gemma", 300, largest),
+    )
+
+
+def first_line(out, table, **more):
+    write(out, table, samples=[], **more)
+    text = (out / "report.md").read_text(encoding="utf-8").replace("\\", "")
+    return next(line for line in text.splitlines() if line.startswith("- "))
+
+
+@pytest.mark.parametrize(
+    ("largest", "told"),
+    [
+        (
+            0.10,
+            r"- No model beats dictionary yet on JSON .*: gemma_300 \(Field F1 \d+\.\d%\) would have to gain \d+\.\d points on",
+        ),
+        (
+            0.335,
+            r"- No model beats dictionary yet on JSON .*leads dictionary by \d\.\d points, not surely by 2\.0; about \d+",
+        ),
+        (
+            0.70,
+            r"- Enough training samples for gemma \(.*; there ahead of dictionary and gemma_untuned by more than that\): JSON",
+        ),
+    ],
+)
+def test_the_first_line_says_whether_data_are_enough_or_what_it_would_take(without_figures, tmp_path, largest, told):
+    assert re.match(told, first_line(tmp_path, synthetic.tidy_table(300, systems(largest))))
+    table = pd.read_csv(tmp_path / "tables" / "enough_data.csv")
+    table = table[table["task"] == "json"]
+    assert table["enough"].any() == (largest == 0.7)
+    if largest < 0.7:
+        assert table["note"].str.contains("dictionary").all()
+
+
+def test_an_untuned_model_that_is_as_good_makes_data_worth_nothing(without_figures, tmp_path):
+    line = first_line(tmp_path, synthetic.tidy_table(300, systems(0.6, untuned=0.6)))
+    assert re.match(r"- No model beats gemma_untuned yet on JSON .*: gemma_300 .* would have to gain", line)
+
+
+def test_another_model_that_beats_the_floor_is_not_denied(without_figures, tmp_path):
+    table = synthetic.tidy_table(300, (*systems(0.2), ("qwen", "qwen", 0, 0.8)))
+    assert first_line(tmp_path, table).startswith("- Not enough yet on JSON")
+
+
+def test_without_floor_and_untuned_model_nothing_is_enough(without_figures, tmp_path):
+    line = first_line(tmp_path, synthetic.tidy_table(100, systems(0.6)[3:]))
+    assert line.endswith("has no floor and no untuned model beside it to beat.")
+
+
+def test_clusters_stand_beside_samples_and_few_are_said(without_figures, tmp_path):
+    table = synthetic.tidy_table(120, topics=12)
+    write(tmp_path, table, samples=[])
+    text = (tmp_path / "report.md").read_text(encoding="utf-8")
+    assert "on 120 samples in 12 clusters." in text
+    assert "fewer than 20 make wide intervals and coarse tests): JSON 擷取 12 of 120 samples, KGE" in text
+    assert re.search(r"\| gemma\\_100 \| 100 \| 120 \| 12 \|", text)
+    assert set(pd.read_csv(tmp_path / "tables" / "comparisons.csv")["clusters"]) == {12}
+    told = verdict.compare(table, "gemma_1000", "gemma_untuned")
+    assert "12 clusters, fewer than 20" in told and re.search(r"Field F1 .*  120 +12 ", told)
+    assert "≤" in told
+    many = verdict.compare(synthetic.tidy_table(120, topics=30), "gemma_1000", "gemma_untuned")
+    assert "fewer than" not in many and re.search(r"Field F1 .*  120 +30 ", many)
+
+
+def test_intervals_are_wider_where_topics_differ():
+    table = synthetic.tidy_table(240, topics=24)
+    widths = []
+    for part in (table, table.drop(columns="source")):
+        found = verdict.find(part).score("ner", "entity_f1", "gemma_300")
+        widths.append(found.high - found.low)
+    assert widths[0] > 1.8 * widths[1]
+
+
+def without_labels(table):
+    """The same scores, and those without labels: of each sample half of what is missing or wrong is only its label."""
+    parts = [table]
+    for whole, bare in (("entity", "entity_surface"), ("triple", "pair")):
+        part = table[table["metric"].isin([f"{whole}_{count}" for count in ("tp", "pred", "gold", "f1")])]
+        part = part.assign(metric=part["metric"].str.replace(whole, bare))
+        more = part["metric"].isin([f"{bare}_tp", f"{bare}_f1"])
+        parts.append(part.assign(value=part["value"].where(~more, part["value"] * 1.2)))
+    return pd.concat(parts, ignore_index=True)
+
+
+def test_systems_are_ranked_by_what_the_prompt_asks_with_typed_f1_beside(without_figures, tmp_path):
+    table = without_labels(synthetic.tidy_table(40))
+    write(tmp_path, table, samples=[])
+    text = (tmp_path / "report.md").read_text(encoding="utf-8")
+    assert all(re.search(f"has the best .*{name} F1", text) for name in ("Field", "Head-tail", "Surface"))
+    assert "| Head-tail F1 | Triple F1 |" in text and "| Surface F1 | Entity F1 |" in text
+    assert "Systems are ranked by Surface F1." in text and "Primary metric" in text
+    rows = pd.read_csv(tmp_path / "tables" / "win_rates.csv").set_index("task")
+    assert rows.groupby("task")["primary"].first().to_dict() == {
+        "json": "field_f1",
+        "kge": "pair_f1",
+        "ner": "entity_surface_f1",
+    }
+    found = verdict.find(table, cards=load_cards("tasks"))
+    row, sign = found.pair("kge", "pair_f1", "gemma_1000", "dictionary")
+    one = rows[(rows["system"] == "gemma_1000") & (rows["baseline"] == "dictionary")].loc["kge"]
+    assert one["primary_difference"] == pytest.approx(sign * row.difference)
+    # without a card nothing says what was asked
+    assert verdict.find(table).primary("ner") == "entity_f1"
+
+
+def test_floors_that_learn_are_floors_at_every_scale(without_figures, tmp_path):
+    learning = [
+        (f"{name}_{scale}", "", scale, skill)
+        for name, skill in (("dictionary", 0.3), ("crf", 0.5))
+        for scale in (100, 300)
+    ]
+    line = first_line(tmp_path, synthetic.tidy_table(200, (*systems(0.4)[2:], *learning)))
+    assert line.startswith("- No model beats crf_") and "gemma_300" in line
+    rates = pd.read_csv(tmp_path / "tables" / "win_rates.csv")
+    assert set(rates["system"]) == {"gemma_100", "gemma_300"} and "crf_300" in set(rates["baseline"])
+    assert set(pd.read_csv(tmp_path / "tables" / "enough_data.csv")["ladder"]) == {"gemma"}
 
 
 # -- odd input ----------------------------------------------------------------------------------------------------

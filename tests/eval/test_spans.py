@@ -40,6 +40,8 @@ def test_entities_are_multisets_of_type_and_surface() -> None:
 
 def test_normalised_is_nfkc_case_and_white_space() -> None:
     assert normalise(" Ａ\u3000b\nＣ ") == "a b c"
+    assert len({normalise(f"馮{dot}布朗") for dot in "·‧・･•⋅"}) == 1
+    assert normalise("so\u00adft\u200b \ufeffHyphen") == "soft hyphen"
     gold, answers = [[Entity("DNA 聚合酶", "蛋白")]], [[Entity("ｄｎａ\u3000聚合酶", "蛋白")]]
     assert values(entity_counts(gold, answers)) == [(0, 1, 1)]
     assert values(entity_counts(gold, answers, "normalised")) == [(1, 1, 1)]

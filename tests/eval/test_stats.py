@@ -13,6 +13,7 @@ from statsmodels.stats.multitest import multipletests
 
 from etlch.errors import EtlchError
 from eval import stats
+from eval.tables import p_text
 
 
 def tidy(task="json", base="gemma", scales=None, **columns):
@@ -34,6 +35,12 @@ def pair():
     return a, np.clip(a - rng.gamma(1, 0.05, 60) + 0.03, 0, 1)
 
 
+def widened(clusters):
+    """The normal level at which an interval is as wide as Student's t at 95%, its variance divided by clusters - 1."""
+    half = scipy_stats.t.ppf(0.975, clusters - 1) * (clusters / (clusters - 1)) ** 0.5
+    return 2 * scipy_stats.norm.cdf(half) - 1
+
+
 def one_row(table, **where):
     for column, value in where.items():
         table = table[table[column] == value]
@@ -51,6 +58,7 @@ def test_interval_of_a_mean_difference_is_scipys_bca_bootstrap(pair):
         vectorized=True,
         method="BCa",
         n_resamples=stats.RESAMPLES,
+        confidence_level=widened(60),
         rng=np.random.default_rng(3),
     ).confidence_interval
     assert row["difference"] == pytest.approx((a - b).mean())
@@ -80,6 +88,7 @@ def test_interval_of_a_micro_f1_difference_is_scipys_bca_bootstrap():
         vectorized=True,
         method="BCa",
         n_resamples=stats.RESAMPLES,
+        confidence_level=widened(50),
         rng=np.random.default_rng(1),
     )
     interval = expected.confidence_interval
@@ -201,6 +210,167 @@ def test_nothing_to_find_and_nothing_answered_is_the_mean_of_the_samples():
     zero = [0, 0, 0]
     table = tidy(a__entity_tp=zero, a__entity_pred=zero, a__entity_gold=zero, a__entity_f1=[1, 1, 0])
     assert one_row(stats.intervals(table), metric="entity_f1")["score"] == pytest.approx(2 / 3)
+
+
+# -- clusters -----------------------------------------------------------------------------------------------------
+
+
+def test_samples_that_share_a_topic_are_one_cluster_through_others_too():
+    sources = ["k/a", "k/b+k/c", "", "k/c+d", "k/d", "", "x/a", "k/e"]
+    assert stats.clusters_of(sources).tolist() == [0, 1, 2, 1, 1, 3, 4, 5]
+
+
+def clustered(table, clusters):
+    return table.assign(source=[f"k/{clusters[int(name[1:])]}" for name in table["sample"]])
+
+
+def made_of_clusters(n=200, clusters=11, seed=6):
+    """Scores of two systems whose differences have a part of each cluster, and the samples' clusters."""
+    rng = np.random.default_rng(seed)
+    cluster = rng.permutation(np.arange(n) % clusters)
+    base = rng.normal(0, 1, n)
+    return base + rng.normal(0.3, 0.5, clusters)[cluster], base + rng.normal(0, 0.5, n), cluster
+
+
+def test_permutation_test_of_clusters_is_scipys_over_their_sums():
+    a, b, cluster = made_of_clusters()
+    row = stats.comparisons(clustered(tidy(a__rougeL=a, b__rougeL=b), cluster), pairs=[("a", "b")]).iloc[0]
+    assert (row["n"], row["clusters"]) == (200, 11)
+    expected = scipy_stats.permutation_test(
+        [np.bincount(cluster, weights=values) for values in (a, b)],
+        lambda x, y: np.sum(x - y),
+        permutation_type="samples",
+        n_resamples=np.inf,
+    )
+    assert row["p"] == pytest.approx(expected.pvalue) and row["difference"] == pytest.approx(np.mean(a - b))
+
+
+def test_interval_over_clusters_is_scipys_bootstrap_of_their_sums():
+    a, b, cluster = made_of_clusters(clusters=30)
+    row = stats.comparisons(clustered(tidy(a__rougeL=a, b__rougeL=b), cluster), pairs=[("a", "b")], seed=2).iloc[0]
+    # scipy draws the clusters by their order, which here is that of their first samples
+    order = list(dict.fromkeys(cluster))
+    sums, sizes = np.bincount(cluster, weights=a - b)[order], np.bincount(cluster)[order]
+    expected = scipy_stats.bootstrap(
+        (sums, sizes),
+        lambda d, n, axis: d.sum(axis=axis) / n.sum(axis=axis),
+        paired=True,
+        vectorized=True,
+        n_resamples=stats.RESAMPLES,
+        confidence_level=widened(30),
+        rng=np.random.default_rng(2),
+    ).confidence_interval
+    assert (row["low"], row["high"]) == pytest.approx((expected.low, expected.high), abs=1e-9)
+
+
+def test_binary_scores_of_clusters_change_sides_by_cluster():
+    cluster = np.repeat(np.arange(10), 8)
+    # each cluster is won or lost as a whole: 80 samples say no more than 10
+    a = np.repeat([1, 1, 1, 1, 1, 1, 1, 1, 0, 0], 8).astype(float)
+    table = tidy(a__json_parse_ok=a, b__json_parse_ok=1 - a)
+    row = stats.comparisons(clustered(table, cluster), pairs=[("a", "b")]).iloc[0]
+    assert row["p"] == pytest.approx(scipy_stats.binomtest(8, 10).pvalue)
+    alone = stats.comparisons(table, pairs=[("a", "b")]).iloc[0]
+    assert alone["p"] == pytest.approx(scipy_stats.binomtest(64, 80).pvalue)
+
+
+def test_all_of_few_clusters_leaves_more_doubt_than_all_of_many_samples():
+    table = clustered(tidy(a__json_parse_ok=[1.0] * 300), np.arange(300) % 12)
+    row = stats.intervals(table).iloc[0]
+    assert (row["n"], row["clusters"]) == (300, 12)
+    assert row["low"] == pytest.approx(proportion.proportion_confint(12, 12, method="beta")[0])
+
+
+def test_copies_of_samples_in_their_clusters_change_nothing():
+    a, _, _ = made_of_clusters(n=25)
+    b = a + np.random.default_rng(3).normal(0.05, 0.5, 25)
+    once = stats.comparisons(tidy(a__rougeL=a, b__rougeL=b), pairs=[("a", "b")]).iloc[0]
+    copies = tidy(a__rougeL=np.tile(a, 4), b__rougeL=np.tile(b, 4))
+    row = stats.comparisons(clustered(copies, np.arange(100) % 25), pairs=[("a", "b")]).iloc[0]
+    for column in ("difference", "low", "high", "p"):
+        assert row[column] == pytest.approx(once[column]), column
+    # as many clusters settle it, which are four times as many samples
+    assert row["samples_needed"] == pytest.approx(4 * once["samples_needed"], abs=4)
+
+
+def simulated(reps, articles=300, topics=24, icc=0.64, seed=0):
+    """Scores of two systems that are equally good, article by article, with this share of variance between topics."""
+    rng = np.random.default_rng(seed)
+    topic = np.arange(articles) * topics // articles
+    effects = rng.normal(0, icc**0.5, (reps, topics, 2))[:, topic]
+    return effects + rng.normal(0, (1 - icc) ** 0.5, (reps, articles, 2)), topic
+
+
+def false_positives(values, clusters, monkeypatch, binary=False):
+    """How often the test and the interval see a difference; each repetition is a metric of one table."""
+    names = [f"m{number}" for number in range(len(values))]
+    monkeypatch.setattr(stats, "BINARY", tuple(names) if binary else ())
+    scores = stats.Scores("t", ["a", "b"], names, values, np.ones(values.shape[1:], bool), clusters)
+    rows = pd.DataFrame(stats._compared(scores, [(name, 0, 1) for name in names], 0.95, 0).values())
+    return (rows["p"] < 0.05).mean(), ((rows["low"] > 0) | (rows["high"] < 0)).mean()
+
+
+def test_false_positives_at_5_percent_are_3_to_7_in_clusters_and_many_more_without(monkeypatch):
+    values, topic = simulated(600)
+    for binary in (False, True):
+        found = values > 0 if binary else values
+        rates = false_positives(found.astype(float), topic, monkeypatch, binary)
+        assert all(0.03 <= rate <= 0.07 for rate in rates), (binary, rates)
+    blind = false_positives(values[:100], np.arange(300), monkeypatch)
+    assert min(blind) > 0.3
+
+
+def test_a_tail_that_no_permutation_reached_is_never_too_small():
+    # 20 clusters: a million permutations can be counted, as sums of two halves
+    rng = np.random.default_rng(0)
+    signs = 1 - 2 * (np.arange(2**10)[:, None] >> np.arange(10) & 1)
+    one_against = np.where(np.arange(20) == 7, -1.0, 1.0)
+    differences = [one_against, *(rng.normal(1.2, 1, 20) for _ in range(20)), *rng.lognormal(0, 1, (10, 20))]
+    columns = {f"a{number:02d}__rougeL": values for number, values in enumerate(differences)}
+    pairs = [(name.split("__")[0], "none") for name in columns]
+    found = stats.comparisons(tidy(**columns, none__rougeL=np.zeros(20)), pairs=pairs)["p"]
+    exact = []
+    for difference in differences:
+        sums = (signs @ difference[:10])[:, None] + signs @ difference[10:]
+        exact.append(np.mean(np.abs(sums) >= abs(difference.sum()) - 1e-9))
+    rare = np.array(exact) < 2e-5
+    assert rare.sum() >= 10 and (found[rare] >= np.array(exact)[rare]).all()
+    assert exact[0] == 2 * 21 / 2**20 and exact[0] < found[0] < 2 * exact[0]
+
+
+def test_a_clear_difference_is_seen_among_hundreds_of_pairs():
+    rng = np.random.default_rng(1)
+    columns = {f"s{number:02d}__rougeL": rng.normal(0, 1, 60) for number in range(36)}
+    columns["best__rougeL"] = rng.normal(3, 1, 60)
+    table = stats.comparisons(tidy(**columns))
+    assert set(table["family_size"]) == {37 * 36 // 2}
+    won = table[(table["a"] == "best") | (table["b"] == "best")]
+    assert (won["p_holm"] < 0.05).all() and (won["p"] < 1e-4).all()
+
+
+def test_the_smallest_p_of_few_clusters_is_marked_as_such():
+    a, b, cluster = made_of_clusters(clusters=6)
+    table = clustered(tidy(a__rougeL=b + 1, b__rougeL=b), cluster)
+    row = stats.comparisons(table, pairs=[("a", "b")]).iloc[0]
+    assert row["p"] == 2 / 2**6 and row["p_ends"]
+    assert p_text(row["p"], row["p_ends"]) == "≤0.031" and p_text(0.2) == "0.200"
+    row = stats.comparisons(clustered(tidy(a__rougeL=a, b__rougeL=b), cluster), pairs=[("a", "b")]).iloc[0]
+    assert row["p"] > 2 / 2**6 and not row["p_ends"]
+
+
+def test_samples_of_one_source_are_not_tested_and_say_so():
+    table = tidy(a__rougeL=[0.5, 0.6, 0.7], b__rougeL=[0.1, 0.3, 0.2]).assign(source="book")
+    row = stats.comparisons(table, pairs=[("a", "b")]).iloc[0]
+    assert np.isnan([row["low"], row["p"]]).all() and row["verdict"] == "untested"
+    assert row["note"] == "all 3 samples share their source: no interval, no test"
+    assert stats.intervals(table)["note"].eq("all 3 samples share their source: no interval").all()
+
+
+def test_clusters_make_a_full_evaluation_faster():
+    table = synthetic.tidy_table(300)
+    start = time.process_time()
+    stats.comparisons(clustered(table.assign(sample=[f"s{n[-4:]}" for n in table["sample"]]), np.arange(300) % 24))
+    assert time.process_time() - start < 6
 
 
 # -- bad and odd input --------------------------------------------------------------------------------------------

@@ -17,7 +17,15 @@ systems:
 
 @pytest.mark.parametrize(
     ("name", "cells"),
-    [("etlch", 8), ("etlch_small", 5), ("short", 4), ("short_en", 3), ("mf_ner", 2 * 7 * 3), ("mf_ner_small", 5)],
+    [
+        ("etlch", 8),
+        ("etlch_small", 5),
+        ("short", 4),
+        ("short_en", 3),
+        ("smollm_en", 3),
+        ("mf_ner", 2 * 7 * 3),
+        ("mf_ner_small", 5),
+    ],
 )
 def test_the_experiments_of_the_repository(root, monkeypatch, name, cells):
     monkeypatch.chdir(root)
@@ -30,7 +38,7 @@ def test_a_cell_writes_where_its_config_does(root, monkeypatch):
     from etlch.trainer import configs
 
     monkeypatch.chdir(root)
-    for name in ("etlch", "etlch_small", "short", "short_en"):
+    for name in ("etlch", "etlch_small", "short", "short_en", "smollm_en"):
         for cell in load_experiment(FOLDER / f"{name}.yaml").cells():
             if cell.train:
                 config = configs.read(cell.train)

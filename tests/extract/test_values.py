@@ -1,7 +1,7 @@
 """Values stand where they say, parts of a document are put together once, and records come out whole."""
 
 from etlch.extract.language import mismatch
-from etlch.extract.values import Extraction, Value, merged_triples, merged_values, placed
+from etlch.extract.values import Extraction, Value, merged_triples, merged_values, naming, placed
 from etlch.formats import Parsed
 from etlch.records import Entity, Triple
 
@@ -61,3 +61,17 @@ def test_a_text_in_another_script_is_told():
     assert mismatch("藍鯨學名為Balaenoptera musculus，屬於鬚鯨科的海洋哺乳動物", "zh-TW") == ""
     assert mismatch("藍鯨是鬚鯨科鬚鯨屬的海洋哺乳動物，體型最大的現生動物。", "en")
     assert mismatch("1 + 1 = 2", "zh") == mismatch(english, "xx") == mismatch(english, "en") == ""
+
+
+def test_what_names_nothing_is_not_a_value():
+    entities = (Entity("杜聰明", "人物"), Entity("，", "人物"), Entity("的", "人物"))
+    found = naming(Parsed("ok", entities=entities, fields=(("a", ("。", "x")),), triples=(Triple("甲", "r", "了"),)))
+    assert (found.status, found.entities, found.fields, found.triples) == (
+        "repaired",
+        entities[:1],
+        (("a", ("x",)),),
+        (),
+    )
+    assert found.problems == ("left out, for it names nothing: '，', '的', '。', '了'",)
+    plain = Parsed("ok", entities=entities[:1])
+    assert naming(plain) is plain

@@ -241,7 +241,7 @@ def test_the_listing_needs_no_corpus(tmp_path, capsys):
 def test_this_repositorys_own_corpora():
     etlch, biomedical = (table.load(corpus(name)) for name in ("etlch", "etlch biomedical"))
     assert etlch.splits["test"] == list(read_records("data/etlch/test.jsonl"))  # ids too
-    assert {split: len(records) for split, records in etlch.splits.items()} == {"train": 1000, "test": 300}
+    assert {split: len(records) for split, records in etlch.splits.items()} == {"train": 1000, "dev": 100, "test": 300}
     assert biomedical.splits["train"][0].id.endswith("-1-1") and biomedical.corpus.lang == "zh-TW"
 
 

@@ -111,7 +111,8 @@ def test_punctuation_width_and_case_hide_no_duplicate():
         ('{"院": []}', checks.NOTHING),
         ('{"院": ["清華大學"]}', checks.ABSENT),
         ('{"院": [" 臺灣大學"]}', checks.ABSENT),
-        ('{"院": [""]}', checks.ABSENT),
+        ('{"院": [""]}', checks.FORM),
+        ('{"院": ["，"]}', checks.ABSENT),
         ("抱歉，我不能。", checks.FORM),
     ],
 )

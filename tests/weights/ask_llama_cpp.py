@@ -155,7 +155,7 @@ def _sentences(language: str) -> Iterator[str]:
     """Sentences of training articles, without their marks, and training paragraphs of two and more."""
     for path in sorted((ROOT / "data" / "knowledge").glob("*.yaml")):
         topic = yaml.safe_load(path.read_text(encoding="utf-8"))
-        if topic["lang"] == language and topic["split"] == "train":
+        if topic.get("lang") == language and topic["split"] == "train":
             yield from (_plain(sentence["text"]) for sentence in topic["sentences"])
     name = "train.jsonl" if language == "zh-TW" else "train_en.jsonl"
     yield from (record.text for record in read_records(ROOT / "data" / "short" / name) if len(record.text) < 300)
