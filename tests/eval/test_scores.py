@@ -122,6 +122,17 @@ def test_hand_worked_triples_and_fields(made: Made) -> None:
     assert np.isnan(by_task.loc["kge", "json_parse_ok"])
 
 
+def test_a_value_200_times_costs_precision_in_all_tasks_alike(made: Made) -> None:
+    once = {"ner": '"王明0"', "json": '"王明0"', "kge": "\n王明0－研究－光學0"}
+    made.run("a", "ner", ['{"人物": [' + ", ".join([once["ner"]] * 200) + "]}", "", "", "", ""])
+    made.run("a", "json", ['{"人物": [' + ", ".join([once["json"]] * 200) + "]}", "", "", "", ""])
+    made.run("a", "kge", ["【一、三元組格式（主詞－關係－受詞）】" + once["kge"] * 200, "", "", "", ""])
+    tidy, _ = scored(made)
+    for task, part in (("ner", "entity"), ("json", "field"), ("kge", "triple")):
+        table = wide(tidy, "a", task)
+        assert (table[f"{part}_tp"].iloc[0], table[f"{part}_pred"].iloc[0]) == (1, 200), task
+
+
 def test_gold_answers_score_one_and_every_metric_of_a_card_is_computed(made: Made) -> None:
     for task in ("json", "kge", "ner"):
         made.run("gold", task)

@@ -80,6 +80,12 @@ def test_an_answer_that_cannot_be_read_is_told(scripted):
     assert found.status == "repaired" and re.fullmatch(r"\d+-\d+: not JSON", found.problems[0])
 
 
+def test_values_that_name_nothing_are_told_and_not_returned(scripted):
+    found = scripted(lambda _: '{"人物": ["甲1乙", "，", "的", ""]}').extract("甲1乙的，走了。")
+    assert [value.text for value in found.values] == ["甲1乙"]
+    assert found.status == "repaired" and len(found.problems) == 2
+
+
 def test_another_language_is_refused_unless_it_is_meant(scripted):
     english = "The blue whale is the largest animal known to have ever existed."
     with pytest.raises(EtlchError, match="another language: 0 of"):
