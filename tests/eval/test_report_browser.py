@@ -58,12 +58,12 @@ STEPS = {
         const all = seen().length;
         pick('f-system', 'gemma_100'); const some = seen().length;
         pick('f-task', 'kge');
-        const head = $('t-comparisons').tHead.rows[0].cells[7]; head.querySelector('button').click();
-        const read = () => seen().map((r) => parseFloat(r.cells[7].textContent.replace('−', '-')));
+        const head = $('t-comparisons').tHead.rows[0].cells[8]; head.querySelector('button').click();
+        const read = () => seen().map((r) => parseFloat(r.cells[8].textContent.replace('−', '-')));
         const down = read(); pick('f-system', '');
         const first = seen()[0].cells;
         return [all, some, [...new Set(seen().map((r) => r.cells[2].textContent + ' ' + r.cells[3].textContent))], head.textContent,
-                down, read(), [...first].slice(0, 2).map((c) => c.textContent), first[0].tagName + first[7].className];""",
+                down, read(), [...first].slice(0, 2).map((c) => c.textContent), first[0].tagName + first[8].className];""",
     "width": "return [document.documentElement.scrollWidth, document.documentElement.clientWidth];",
     "phone": """
         const root = document.documentElement;
