@@ -104,7 +104,9 @@ GOLD = """Every triple is checked against `knowledge/relations.yaml`: the types 
 and have all the facts that one of them has. `etlch data --check` fails where one does not hold. Schema: of InstructIE's twelve themes.
 """
 
-REVIEWED = """Every topic was read once more by another pair of eyes than wrote it, against a checklist; what was mended there.
+REVIEWED = """Every topic was read once more by another pair of eyes than wrote it, against a checklist; what was mended there. Then thirty
+articles, drawn by a seed, were read in full by two others: one item in 26 of the entities is missing or wrong (half of them names within
+names), one in 13 of the triples. Those are still to be mended.
 """
 
 CONTENT = """Topics open one after the other over the training articles, so that a larger set has more topics, facts and entities, and not only
