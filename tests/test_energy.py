@@ -29,3 +29,16 @@ def test_without_codecarbon_nothing_is_measured(tmp_path, monkeypatch):
     with energy.measured(tmp_path):
         pass
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_machine_is_the_users(tmp_path, monkeypatch):
+    """Two GPUs at their power limits, without a building; a machine that does not tell them has no energy."""
+    program = tmp_path / "nvidia-smi"
+    program.write_text("#!/bin/sh\necho 700.00\necho 500.00\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    machine = energy.this_machine(gpu=True)
+    assert (machine.processors, machine.watts, machine.pue) == (2, 600.0, 1.0)
+    program.write_text("#!/bin/sh\necho '[N/A]'\n")
+    assert energy.this_machine(gpu=True) is None
+    assert energy.this_machine().processors >= 1

@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -20,8 +21,10 @@ from etlch.records import write_text
 
 MEMORY_WATTS = 0.3725  # a GB
 MEASURED = "energy.json"
-COUNTRY = "FRA"  # whose grid codecarbon reckons with; the paper's
-FORMULA, CODECARBON = "Green Algorithms formula", "codecarbon"
+COUNTRY = "ETLCH_COUNTRY"  # environment variable: ISO code of the country whose grid codecarbon reckons with
+WORLD = 475.0  # g/kWh, the calculator's average, where no country is named
+CODECARBON = "codecarbon"
+_GPUS = ("nvidia-smi", "--query-gpu=power.limit", "--format=csv,noheader,nounits")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +35,7 @@ class Machine:
     watts: float
     memory: float
     pue: float = 1.67
-    intensity: float = 475.0  # world average of the calculator
+    intensity: float = WORLD
     usage: float = 1.0
 
     def kwh(self, seconds: float) -> float:
@@ -49,10 +52,18 @@ PAPER = Machine(4, 250.0, 384.0, intensity=51.28)
 CORE_WATTS = 12.0  # the calculator's value for a core of a processor it does not know
 
 
-def this_machine() -> Machine:
-    """The cores and the memory of this machine, without a surcharge for a building."""
+def this_machine(gpu: bool = False) -> Machine | None:
+    """The cores of this machine, or its GPUs at their power limits as nvidia-smi tells them, and its memory, without a
+    surcharge for a building; None for GPUs that it does not tell."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    return Machine(os.cpu_count() or 1, CORE_WATTS, memory, pue=1.0)
+    if not gpu:
+        return Machine(os.cpu_count() or 1, CORE_WATTS, memory, pue=1.0)
+    try:
+        told = subprocess.run(_GPUS, capture_output=True, text=True, timeout=20, check=True).stdout
+        watts = [float(line) for line in told.split()]
+    except (OSError, subprocess.SubprocessError, ValueError):
+        return None
+    return Machine(len(watts), sum(watts) / len(watts), memory, pue=1.0) if watts else None
 
 
 @contextlib.contextmanager
@@ -63,12 +74,14 @@ def measured(folder: Path) -> Iterator[None]:
         return
     from codecarbon import OfflineEmissionsTracker
 
-    tracker = OfflineEmissionsTracker(country_iso_code=COUNTRY, save_to_file=False, log_level="error")
+    country = os.environ.get(COUNTRY)
+    tracker = OfflineEmissionsTracker(country_iso_code=country or "USA", save_to_file=False, log_level="error")
     tracker.start()
     try:
         yield
     finally:
         tracker.stop()
     data = tracker.final_emissions_data
-    found = {"by": CODECARBON, "kwh": data.energy_consumed, "grams": 1000 * data.emissions, "seconds": data.duration}
+    grams = 1000 * data.emissions if country else WORLD * data.energy_consumed
+    found = {"by": CODECARBON, "kwh": data.energy_consumed, "grams": grams, "seconds": data.duration}
     write_text(folder / MEASURED, json.dumps(found, indent=2) + "\n")

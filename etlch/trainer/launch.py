@@ -14,12 +14,13 @@ import subprocess
 import sys
 import time
 from collections import deque
+from dataclasses import asdict
 from pathlib import Path
 
 from etlch import machine
 from etlch.errors import EtlchError
 from etlch.runs import DONE, STARTED, read_stamp, write_stamp
-from etlch.trainer import configs
+from etlch.trainer import configs, energy
 from etlch.trainer.configs import Config
 from etlch.weights import make
 
@@ -91,7 +92,9 @@ def run(path: Path, config: Config, overrides: list[str], force: bool) -> Path:
     began = time.monotonic()
     log = output.with_name(f"{output.name}.log")
     llamafactory(["train", str(path), *overrides, *extra], log, bool(config.get("use_cpu")))
-    write_stamp(output, DONE, stamp(path, config) | {"seconds": round(time.monotonic() - began, 1)})
+    machine = energy.this_machine(gpu=not config.get("use_cpu"))
+    cost = {"seconds": round(time.monotonic() - began, 1), "machine": asdict(machine) if machine else None}
+    write_stamp(output, DONE, stamp(path, config) | cost)
     return output
 
 
