@@ -85,7 +85,7 @@ def _training(cell: Cell) -> list[str]:
         return []
     return [
         f"dataset_dir={cell.experiment.data(cell.draw).as_posix()}",
-        f"dataset={drawn.train_name(cell)}",
+        f"dataset={drawn.set_name('train', cell.train_on, cell.scale)}",
         f"output_dir={cell.adapter.as_posix()}",
     ]
 
@@ -103,7 +103,7 @@ def choose(cell: Cell, score: Score, overrides: Sequence[str] = ()) -> None:
     scores = {}
     for checkpoint in found:
         output = cell.folder / checkpoint.name / RAW
-        (folder,) = _answers(cell, [drawn.train_name(cell, "dev")], checkpoint, output, overrides)
+        (folder,) = _answers(cell, [drawn.set_name("dev", cell.train_on)], checkpoint, output, overrides)
         scores[checkpoint.name] = round(score(folder, cell.experiment.choose), 4)
     best = max(scores, key=scores.get)
     about = {"checkpoint": best, "metric": f"{cell.experiment.choose} on the validation set", "scores": scores}
@@ -134,10 +134,11 @@ def _answers(
     cell: Cell, names: Sequence[str], model: Path | None, output: Path, overrides: Sequence[str], force: bool = False
 ) -> list[Path]:
     given = [f"eval_dataset={','.join(names)}", f"output_dir={output.as_posix()}"]
-    if model:
-        given += _of_model(configs.read(cell.train, [*_training(cell), *overrides]), model)
     if cell.experiment.corpora:
         given.append(f"dataset_dir={cell.experiment.data(cell.draw).as_posix()}")
+        given += _of_model(configs.read(cell.train, [*_training(cell), *overrides]), model) if model else []
+    elif model:  # the predict config is this model's own: what `make predict-300` adds to it
+        given.append(f"adapter_name_or_path={model.as_posix()}")
     job = predict.read_job(cell.predict, [*given, *cell.how.overrides])
     job = replace(job, factors={"system": cell.name, **cell.factors} if cell.experiment.corpora else {})
     return engines.answer(job, Namespace(engine=cell.how.engine, force=force))

@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from etlch import yamlfile
-from etlch.errors import EtlchError, ManyErrors
+from etlch.errors import ManyErrors
 from etlch.formats import FORMATS, Format, Parsed, Schema
 from etlch.records import Record
 
@@ -207,25 +207,8 @@ def load_cards(folder: str | Path = "tasks", built: bool = False) -> list[Card]:
     Cards of two families may share a name; one of them is then `family/name`. Raises ManyErrors for bad cards and a name
     that a family has twice.
     """
-    folder = Path(folder)
-    paths = sorted(folder.glob("*.yaml"))
-    if not paths:
-        raise EtlchError(f"{folder}: no task card (expected *.yaml)")
-    cards: list[Card] = []
-    stems: list[str] = []
-    problems: list[str] = []
-    for path in paths:
-        try:
-            card = load_card(path)
-        except ManyErrors as errors:
-            problems += errors.problems
-            continue
-        if any((card.name, card.family) == (other.name, other.family) for other in cards):
-            problems.append(f"{path}: name: {card.name!r} again (expected a name of its own in family {card.family!r})")
-        cards.append(card)
-        stems.append(path.stem)
-    if problems:
-        raise ManyErrors(problems)
+    cards = yamlfile.read_folder(folder, load_card, "task card", family=lambda card: card.family)
+    stems = [path.stem for path in sorted(Path(folder).glob("*.yaml"))]
     return [card for card in _told_apart(cards, stems) if card.test or not built]
 
 

@@ -62,15 +62,17 @@ def read(path: str | Path, expected: str) -> YamlFile:
     return YamlFile(path, data, lines)
 
 
-def read_folder(folder: str | Path, load: Callable[[Path], _T], what: str) -> list[_T]:
-    """What `load` makes of each YAML file of a folder, by file name; each needs a `name` of its own.
+def read_folder(
+    folder: str | Path, load: Callable[[Path], _T], what: str, family: Callable[[_T], str] | None = None
+) -> list[_T]:
+    """What `load` makes of each YAML file of a folder, by file name; each needs a `name` of its own (in its family, if that is given).
 
     Raises EtlchError for a folder without any, ManyErrors with the problems of all the files.
     """
     paths = sorted(Path(folder).glob("*.yaml"))
     if not paths:
         raise EtlchError(f"{folder}: no {what} (expected *.yaml)")
-    loaded: dict[str, _T] = {}
+    loaded: dict[tuple[str, str], _T] = {}
     problems: list[str] = []
     for path in paths:
         try:
@@ -78,8 +80,10 @@ def read_folder(folder: str | Path, load: Callable[[Path], _T], what: str) -> li
         except ManyErrors as errors:
             problems += errors.problems
             continue
-        if loaded.setdefault(item.name, item) is not item:
-            problems.append(f"{path}: name: {item.name!r} again (expected a name of its own)")
+        kin = family(item) if family else ""
+        if loaded.setdefault((kin, item.name), item) is not item:
+            within = f" in family {kin!r}" if family else ""
+            problems.append(f"{path}: name: {item.name!r} again (expected a name of its own{within})")
     if problems:
         raise ManyErrors(problems)
     return list(loaded.values())

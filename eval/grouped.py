@@ -32,7 +32,8 @@ _SHARES = {
 }
 _SPANS = ("span_exact", "span_shifted", "span_other")
 _RATIO = re.compile(r"(\w+?)_(precision|recall|f1)(_normalised|_partial|_offsets)?")
-_PLAIN = {"train_seconds", "kwh", "grams", "cut", "prompts", "answer_tokens", "answer_chars", "span_shift_mean"}
+_OF_RUN = {"train_seconds", "kwh", "grams", "cut"}
+_PLAIN = {*_OF_RUN, "prompts", "answer_tokens", "answer_chars", "span_shift_mean"}
 TITLES = {
     "entity_precision": "P",
     "entity_recall": "R",
@@ -110,9 +111,6 @@ def groups(tidy: pd.DataFrame, table: TableSpec) -> Iterator[tuple[tuple, dict[s
         cell.setdefault((at.get(table.over),), {})[key[-1]] = (float(total), int(count))
     for row, cells in found.items():
         yield row, {column: list(draws.values()) for column, draws in cells.items()}
-
-
-_OF_RUN = {"train_seconds", "kwh", "grams", "cut"}
 
 
 def grouped(table: TableSpec, tidy: pd.DataFrame, paper: Paper | None = None) -> Grouped:

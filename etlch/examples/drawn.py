@@ -28,10 +28,9 @@ from etlch.tasks import Card
 PLAN, RECORDS, REGISTRY = "plan.json", "records.jsonl", "dataset_info.json"
 
 
-def train_name(cell: Cell, split: str = "train") -> str:
-    """The registry name of a cell's training (or validation) set."""
-    scale = cell.scale if split == "train" else 0
-    return "_".join(filter(None, (split, cell.train_on, str(scale or ""))))
+def set_name(split: str, variant: str, scale: int = 0) -> str:
+    """The registry name of a training (or validation) set."""
+    return "_".join(filter(None, (split, variant, str(scale or ""))))
 
 
 def test_name(experiment: Experiment, card: Card, form: Format, variant: str) -> str:
@@ -72,7 +71,7 @@ def draw(experiment: Experiment, corpora: Sequence[FoundCorpus], number: int) ->
     for split in ("train", "dev") if experiment.choose else ("train",):
         for name in experiment.variants if any(system.train for system in experiment.systems.values()) else ():
             for scale in (experiment.scales if split == "train" else ()) or (0,):
-                stem = train_name(Cell(experiment, "", name, scale, number), split)
+                stem = set_name(split, name, scale)
                 made[stem] = [
                     row for card in cards for row in _mixed(experiment, card, drawn, number, name, split, scale, counts)
                 ]
@@ -94,7 +93,7 @@ def draw(experiment: Experiment, corpora: Sequence[FoundCorpus], number: int) ->
         stem: rows.entry(f"{stem}.json", found[0].history is not None, _test_of(stem)) for stem, found in made.items()
     }
     files[REGISTRY] = json.dumps(entries, indent=2) + "\n"
-    files[PLAN] = dump_json(_plan(experiment, drawn, number, counts, files), indent=2) + "\n"
+    files[PLAN] = dump_json(_plan(experiment, cards, drawn, number, counts, files), indent=2) + "\n"
     return files
 
 
@@ -190,12 +189,13 @@ def _demand_ids(records: Sequence[Record]) -> None:
 
 def _plan(
     experiment: Experiment,
+    cards: Sequence[Card],
     drawn: Sequence[Taken],
     number: int,
     counts: dict[str, dict[str, Counter[str]]],
     files: dict[str, str],
 ) -> dict[str, object]:
-    formats = dict.fromkeys(form for card in experiment.load_cards() for form in card.formats)
+    formats = dict.fromkeys(form for card in cards for form in card.formats)
     return {
         "made_by": "etlch run",
         "seed": experiment.seed,

@@ -185,13 +185,14 @@ def _split(job: Job, stamp: dict) -> Iterator[Path]:
         )
     tokens = _token_counter(job.config)
     known = configs.registry(job.config)
+    scale = _scale(job.config.get("adapter_name_or_path"))
     position = 0
     for name, count in counts.items():
         rows = answers[position : position + count]
         position += count
         folder = output.parent / str(known[name].get(TEST) or name)
         write_text(folder / ANSWERS, "".join(dump_json(row) + "\n" for row in rows))
-        write_stamp(folder, RUN, _about(job, folder.name, name, rows, stamp, tokens))
+        write_stamp(folder, RUN, _about(job, folder.name, name, scale, rows, stamp, tokens))
         yield folder
 
 
@@ -201,7 +202,7 @@ def _asked(config: Config, path: Path) -> int:
     return min(total, int(limit)) if limit else total
 
 
-def _about(job: Job, task: str, name: str, rows: list[dict], stamp: dict, tokens) -> dict:
+def _about(job: Job, task: str, name: str, scale: int, rows: list[dict], stamp: dict, tokens) -> dict:
     config = job.config
     adapter = config.get("adapter_name_or_path")
     first = next(read_rows(job.files[name]), None)
@@ -209,7 +210,7 @@ def _about(job: Job, task: str, name: str, rows: list[dict], stamp: dict, tokens
         "system": job.output.parent.name,
         "base_model": config.get("model_name_or_path"),
         "adapter": adapter,
-        "scale": _scale(adapter),
+        "scale": scale,
         "task": task,
         "card": (first.card if first else "") or task,
         "engine": stamp.get("engine") or stamp.get("config", {}).get("engine"),

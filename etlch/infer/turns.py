@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from etlch.errors import EtlchError
+from etlch.examples.rows import COLUMNS
 
 Turn = tuple[str, str]
-COLUMNS = {"prompt": "instruction", "query": "input", "response": "output"}
 MESSAGES = {"messages": "conversations"}
 TAGS = {
     "role_tag": "from",

@@ -48,6 +48,23 @@ def test_a_cell_writes_where_its_config_does(root, monkeypatch):
                 assert configs.read(cell.predict)["output_dir"] == cell.answers.as_posix()
 
 
+def test_a_cell_is_answered_as_make_predict_does(root, monkeypatch):
+    """One config, so that neither finds the other's answers to be those of another run."""
+    from etlch import runner
+    from etlch.trainer import configs
+
+    monkeypatch.chdir(root)
+    jobs = []
+    monkeypatch.setattr("etlch.infer.predict.read_job", lambda path, given: jobs.append(configs.read(path, given)))
+    monkeypatch.setattr(runner, "replace", lambda job, **_: job)
+    monkeypatch.setattr(runner.engines, "answer", lambda job, options: [])
+    for name in ("etlch", "etlch_small", "short", "short_en", "smollm_en"):
+        for cell in load_experiment(FOLDER / f"{name}.yaml").cells():
+            runner.answer(cell)
+            adapter = [f"adapter_name_or_path={cell.adapter.as_posix()}"] if cell.train else []
+            assert jobs.pop() == configs.read(cell.predict, [*adapter, f"output_dir={cell.answers.as_posix()}"])
+
+
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
